@@ -1,0 +1,142 @@
+"""The capture is exact and leaves no trace, whatever the caller's modes are."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+
+import pytest
+import torch
+from captum._utils.gradient import compute_layer_gradients_and_eval
+from torch import nn
+from torchvision import models
+
+from tests.networks import classifier, pictures
+from xaicore.attribution.capture import capture
+from xaicore.classifier import Classifier
+
+CASES = {
+    "plain": contextlib.nullcontext,
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+}
+
+
+def reference(model: Classifier, images: torch.Tensor, target: int) -> tuple[torch.Tensor, ...]:
+    gradient, features = compute_layer_gradients_and_eval(model, model.layer, images, target)
+    return features[0].detach(), gradient[0].detach()
+
+
+@pytest.mark.parametrize("mode", CASES)
+@pytest.mark.parametrize("frozen", [False, True], ids=["trainable", "frozen"])
+@pytest.mark.parametrize("layer", ["4", "5"], ids=["before in-place ReLU", "after"])
+def test_capture_equals_captum_in_every_mode(mode: str, frozen: bool, layer: str) -> None:
+    model, images = classifier(inplace=True, layer=layer), pictures()
+    features, gradient = reference(model, images, 2)
+    model.requires_grad_(not frozen)
+    with CASES[mode]():
+        captured = capture(model, images)
+        found = captured.gradient(torch.full((3,), 2))
+    assert torch.equal(captured.features.detach(), features)
+    assert torch.equal(found, gradient)
+
+
+@pytest.mark.parametrize("layer", ["layer4.1.bn2", "layer4.1.conv2", "layer4", "layer3"])
+def test_capture_equals_captum_on_a_resnet_with_in_place_operations(layer: str) -> None:
+    torch.manual_seed(0)
+    model = Classifier(models.resnet18(weights=None).eval(), layer=layer)
+    images = pictures(2, 64, 64)
+    features, gradient = reference(model, images, 7)
+    captured = capture(model, images)
+    assert torch.equal(captured.features.detach(), features)
+    assert torch.equal(captured.gradient(torch.full((2,), 7)), gradient)
+
+
+def state_of(model: nn.Module) -> list[object]:
+    """Everything about a model that a call could disturb."""
+    parts: list[object] = []
+    for name, module in model.named_modules():
+        hooks = [len(v) for k, v in vars(module).items() if k.endswith("hooks")]
+        parts += [name, module.training, hooks]
+    for name, parameter in model.named_parameters():
+        parts += [name, parameter.requires_grad, parameter.grad, id(parameter), parameter._version]
+    parts += [(name, id(buffer), buffer._version) for name, buffer in model.named_buffers()]
+    return parts
+
+
+@pytest.mark.parametrize("frozen", [False, True], ids=["trainable", "frozen"])
+def test_capture_leaves_the_model_as_it_was(frozen: bool) -> None:
+    model = classifier(inplace=True)
+    model.requires_grad_(not frozen)
+    before = state_of(model)
+    capture(model, pictures()).gradient(torch.zeros(3, dtype=torch.long))
+    assert state_of(model) == before
+    pickle.loads(pickle.dumps(model))
+
+
+def test_capture_leaves_gradients_of_a_training_user_alone() -> None:
+    model, images = classifier(), pictures()
+    model(images).sum().backward()
+    before = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+    images.requires_grad_()
+    capture(model, images).gradient(torch.zeros(3, dtype=torch.long))
+    after = [p.grad for p in model.parameters() if p.grad is not None]
+    assert all(map(torch.equal, before, after))
+    assert images.grad is None
+
+
+def test_an_exception_inside_the_model_leaves_no_hook() -> None:
+    model = classifier()
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("boom")
+
+    handle = model.net[6].register_forward_pre_hook(fail)
+    before = state_of(model)
+    with pytest.raises(RuntimeError, match="boom"):
+        capture(model, pictures())
+    assert state_of(model) == before
+    handle.remove()
+    capture(model, pictures())
+
+
+def test_a_model_built_in_inference_mode_can_be_explained() -> None:
+    with torch.inference_mode():
+        model, images = classifier(), pictures()
+    expected = capture(classifier(), pictures())
+    captured = capture(model, images)
+    assert torch.equal(captured.features.detach(), expected.features.detach())
+    assert captured.gradient(torch.zeros(3, dtype=torch.long)).shape == (3, 6, 8, 8)
+
+
+def test_only_the_part_above_the_layer_is_recorded() -> None:
+    model, images = classifier(layer="5"), pictures()
+    saved: list[torch.Size] = []
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda t: saved.append(t.shape) or t,  # type: ignore[func-returns-value]
+        lambda t: t,
+    ):
+        capture(model, images)
+    assert torch.Size([3, 8, 8, 8]) not in saved  # the activations of the first convolution
+
+
+class Reused(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, 1, 1)
+        self.unused = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(self.conv(x)).mean(dim=(2, 3))
+
+
+def test_a_layer_that_runs_twice_or_never_is_refused_with_the_count() -> None:
+    with pytest.raises(ValueError, match="ran 2 times"):
+        capture(Classifier(Reused().eval(), layer="conv"), pictures())
+    with pytest.raises(ValueError, match="ran 0 times"):
+        capture(Classifier(Reused().eval(), layer="unused"), pictures())
+
+
+def test_a_layer_without_a_feature_map_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a feature map"):
+        capture(classifier(layer="8"), pictures())

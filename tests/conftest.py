@@ -1,0 +1,20 @@
+"""What every test runs under: one thread, as the stored results do, and no window."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch and numpy are loaded
+
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+matplotlib.use("agg")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Return the folder of the repository."""
+    return ROOT

@@ -1,0 +1,49 @@
+"""Small networks whose answers are known or quick to compute, shared by the tests."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from xaicore.classifier import Classifier
+
+NEUTRAL = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+
+
+def pooled_network(inplace: bool = False, channels: int = 6, classes: int = 5) -> nn.Sequential:
+    """Two convolutions, ReLU, global average pooling and a linear layer, in evaluation mode."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(inplace),
+        nn.Conv2d(8, channels, 3, 1, 1),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(channels, classes),
+    ).eval()
+
+
+def classifier(inplace: bool = False, layer: str = "5", **settings: object) -> Classifier:
+    """The pooled network as a classifier that looks at its last ReLU."""
+    return Classifier(pooled_network(inplace), layer=layer, **settings)  # type: ignore[arg-type]
+
+
+def pictures(count: int = 3, height: int = 16, width: int = 16, seed: int = 1) -> Tensor:
+    """Random pixels in [0, 1], smooth enough for the networks to tell them apart."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, 3, 4, 4, generator=generator)
+    return nn.functional.interpolate(coarse, (height, width), mode="bilinear").clamp(0, 1)
+
+
+class LinearPixels(nn.Module):
+    """Logits that are sums of pixels: class c scores the sum of colour channel c."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.features(images).sum(dim=(2, 3))

@@ -1,0 +1,90 @@
+"""Records and the tables made of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from tests.networks import classifier, pictures
+from xaicore.attribution import FakeCAM, GradCAM
+from xaicore.evaluation import evaluate, measure, paired_difference, score, summarize
+from xaicore.metrics import average_drop, average_gain, average_increase, confidence
+
+TARGETS = torch.tensor([0, 1, 2, 3, 4, 0, 1])
+
+
+def records(batch_size: int = 3, baseline: str = "black") -> pd.DataFrame:
+    model = classifier().double()
+    dataset = TensorDataset(pictures(7).double(), TARGETS)
+    explainers = {"grad-cam": GradCAM(model), "fake-cam": FakeCAM(model)}
+    return evaluate(model, dataset, explainers, baseline, batch_size)
+
+
+def test_records_hold_one_row_per_image_method_and_metric() -> None:
+    found = records()
+    assert len(found) == 7 * 2 * 3
+    assert not found.duplicated(["image", "method", "metric"]).any()
+    assert set(found["metric"]) == {"AD", "AG", "AI"}
+    assert found.groupby("image")["target"].first().tolist() == TARGETS.tolist()
+    assert (found["seconds"] > 0).all()
+
+
+@pytest.mark.parametrize("baseline", ["black", "mean"])
+def test_records_are_the_metrics_image_by_image(baseline: str) -> None:
+    model, images = classifier().double(), pictures(7).double()
+    maps = GradCAM(model)(images, TARGETS)
+    p, o = confidence(model, images, maps, TARGETS, baseline)
+    found = records(baseline=baseline).query("method == 'grad-cam'")
+    for name, metric in {"AD": average_drop, "AG": average_gain, "AI": average_increase}.items():
+        values = found.query(f"metric == '{name}'")["value"]
+        np.testing.assert_allclose(values, metric(p, o), atol=1e-12)
+
+
+def test_records_do_not_depend_on_the_batch_size() -> None:
+    timeless = [records(size).drop(columns="seconds") for size in (1, 7)]
+    keys = ["image", "method", "metric"]
+    one, all_at_once = (table.sort_values(keys, ignore_index=True) for table in timeless)
+    pd.testing.assert_frame_equal(one, all_at_once, rtol=1e-9)
+
+
+def test_scores_follow_from_stored_confidences() -> None:
+    model = classifier().double()
+    stored = measure(model, TensorDataset(pictures(7).double(), TARGETS), {"m": GradCAM(model)})
+    assert list(stored) == ["image", "target", "method", "p", "o", "seconds"]
+    assert len(score(stored)) == 3 * len(stored)
+
+
+def table(values: dict[str, list[float]], seeds: int = 1) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"image": i, "method": m, "metric": "AG", "value": v, "seed": s}
+            for m, row in values.items()
+            for i, v in enumerate(row)
+            for s in range(seeds)
+        ]
+    )
+
+
+def test_a_summary_is_the_mean_with_its_interval() -> None:
+    summary = summarize(table({"a": [0.1, 0.2, 0.3, 0.4]}))
+    row = summary.loc[("a", "AG")]
+    assert row["mean"] == pytest.approx(25)
+    assert row["half_width"] == pytest.approx(1.96 * np.std([10, 20, 30, 40], ddof=1) / 2)
+    assert row["n"] == 4
+
+
+def test_repeating_the_same_images_does_not_narrow_the_interval() -> None:
+    once, thrice = (summarize(table({"a": [0.1, 0.2, 0.4]}, seeds)) for seeds in (1, 3))
+    pd.testing.assert_frame_equal(once, thrice)
+
+
+def test_a_paired_difference_compares_the_same_images() -> None:
+    paired = table({"a": [0.1, 0.5, 0.9], "b": [0.0, 0.4, 0.8]})
+    row = paired_difference(paired, "a", "b").loc["AG"]
+    assert row["mean"] == pytest.approx(10)
+    assert row["half_width"] == pytest.approx(0, abs=1e-9)
+    with pytest.raises(ValueError, match="no method called c"):
+        paired_difference(paired, "a", "c")

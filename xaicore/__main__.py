@@ -1,0 +1,5 @@
+"""``python -m xaicore``: the command line."""
+
+from xaicore.cli import main
+
+raise SystemExit(main())

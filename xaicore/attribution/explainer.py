@@ -1,0 +1,131 @@
+"""The contract of every explanation method: images and targets in, saliency out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from xaicore.classifier import Classifier
+from xaicore.masking import normalize, upsample
+
+
+class Explainer(ABC):
+    """A method that says which pixels of an image matter for a class.
+
+    Calling it returns saliency ``(B, 1, H, W)`` in ``[0, 1]``: the raw map, upsampled bilinearly to
+    the image and then brought to ``[0, 1]``. Images are explained independently of one another: a
+    batch gives what its images give one by one.
+
+    Args:
+        classifier: the classifier to explain, in evaluation mode.
+
+    Attributes:
+        cost: what a map costs, in forwards F and backwards B of the network per image.
+    """
+
+    cost: ClassVar[str]
+
+    def __init__(self, classifier: Classifier) -> None:
+        if not isinstance(classifier, Classifier):
+            raise TypeError(
+                f"{type(self).__name__} explains a xaicore.Classifier, not "
+                f"{type(classifier).__name__}: wrap it, Classifier(net, mean, std, layer=…)"
+            )
+        self.classifier = classifier
+
+    def __call__(self, images: Tensor, targets: Tensor | int | None = None) -> Tensor:
+        """Explain images.
+
+        Args:
+            images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+            targets: the classes to explain ``(B,)``, one class for all, or ``None`` for the
+                predicted ones.
+
+        Returns:
+            Saliency ``(B, 1, H, W)`` in ``[0, 1]``, on the images' device, detached.
+
+        Raises:
+            ValueError: images, targets or classifier cannot be used; the message says why.
+        """
+        return normalize(upsample(self.raw(images, targets), images.shape[-2:]))
+
+    def raw(self, images: Tensor, targets: Tensor | int | None = None) -> Tensor:
+        """Return the map before upsampling and normalisation, ``(B, 1, h, w)``, detached."""
+        return self._raw(images, self.check(images, targets)).detach()
+
+    def check(self, images: Tensor, targets: Tensor | int | None) -> Tensor | None:
+        """Refuse what cannot be explained; return the targets as ``(B,)`` or ``None``."""
+        check_images(images)
+        check_evaluation_mode(self.classifier)
+        return check_targets(targets, images)
+
+    @abstractmethod
+    def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
+        """Compute the raw map of checked images; ``targets`` is ``(B,)`` or ``None``."""
+
+
+def check_images(images: Tensor) -> None:
+    """Refuse anything but finite pixels ``(B, 3, H, W)`` in ``[0, 1]``."""
+    if not isinstance(images, Tensor):
+        raise TypeError(f"images must be a torch tensor, not {type(images).__name__}")
+    if images.ndim != 4 or images.shape[1] != 3:
+        hint = " (add a batch dimension: images[None])" if images.ndim == 3 else ""
+        raise ValueError(f"images must have shape (B, 3, H, W), not {tuple(images.shape)}{hint}")
+    if not images.is_floating_point():
+        raise ValueError(
+            f"images must be floating point in [0, 1], not {images.dtype}: divide by 255"
+        )
+    if images.numel() == 0:
+        if len(images):
+            raise ValueError(f"images are empty: shape {tuple(images.shape)}")
+        return
+    low, high = (value.item() for value in torch.aminmax(images.detach()))
+    if not (low >= 0 and high <= 1):  # also false for NaN
+        raise ValueError(
+            f"images must be finite pixels in [0, 1], got [{low:.3g}, {high:.3g}]: "
+            "the classifier normalises them itself"
+        )
+
+
+def check_targets(targets: Tensor | int | None, images: Tensor) -> Tensor | None:
+    """Return targets as integers ``(B,)`` on the images' device; ``None`` stays ``None``."""
+    if targets is None:
+        return None
+    targets = torch.as_tensor(targets, device=images.device)
+    if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
+        raise ValueError(f"targets must be class numbers (integers), not {targets.dtype}")
+    if targets.ndim == 0:
+        targets = targets.expand(len(images))
+    if targets.shape != (len(images),):
+        raise ValueError(
+            f"targets must have one class for each of the {len(images)} images, "
+            f"not shape {tuple(targets.shape)}"
+        )
+    return targets.long()
+
+
+def resolve_targets(targets: Tensor | None, logits: Tensor) -> Tensor:
+    """Return the given targets, checked against the number of classes, or the predicted ones."""
+    if targets is None:
+        return logits.argmax(1)
+    if not len(targets):
+        return targets
+    low, high = (int(value) for value in torch.aminmax(targets))
+    if low < 0 or high >= logits.shape[1]:
+        wrong = low if low < 0 else high
+        raise ValueError(
+            f"targets: class {wrong} is out of range, the classes are 0…{logits.shape[1] - 1}"
+        )
+    return targets
+
+
+def check_evaluation_mode(classifier: Classifier) -> None:
+    """Refuse a network in training mode: its output would depend on the rest of the batch."""
+    for name, module in classifier.net.named_modules(prefix="net"):
+        if module.training:
+            raise ValueError(
+                f"the classifier is in training mode ('{name}'): call classifier.eval() first"
+            )

@@ -1,0 +1,210 @@
+"""A classifier of pixels: a torch network, its normalisation, and the layer a CAM looks at."""
+
+from __future__ import annotations
+
+import difflib
+import pickle
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torchvision import models
+from torchvision.transforms import v2
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+CAM_LAYERS = {
+    "DenseNet": "features",
+    "EfficientNet": "features",
+    "ConvNeXt": "features",
+    "MobileNetV2": "features",
+    "ResNet": "layer4",
+    "SqueezeNet": "features",
+}
+"""The last spatial feature map of each torchvision architecture, by class name."""
+
+
+class Classifier(nn.Module):
+    """A network that takes pixels in ``[0, 1]`` and returns logits.
+
+    The normalisation lives inside, so a mask multiplies *pixels*: what it removes is black, or
+    another declared baseline, never an accident of the input pipeline.
+
+    Args:
+        net: the network; it receives ``(images - mean) / std`` and returns logits ``(B, C)``.
+        mean: mean of each colour channel, in pixels of ``[0, 1]``.
+        std: standard deviation of each colour channel.
+        layer: the layer whose output ``(B, K, h, w)`` a CAM combines: a module of ``net`` or its
+            dotted name. ``None`` looks the architecture up in ``CAM_LAYERS``.
+        classes: the names of the C classes, in the order of the logits.
+        transform: maps a PIL picture to pixels ``(3, H, W)`` in ``[0, 1]``; used by ``preprocess``.
+
+    Raises:
+        ValueError: ``mean`` or ``std`` is not three numbers, a ``std`` is not positive, or
+            ``layer`` is not part of ``net``.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        net: nn.Module,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        layer: nn.Module | str | None = None,
+        classes: Sequence[str] | None = None,
+        transform: Callable[[Image.Image], Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise ValueError(f"mean and std need three numbers, std positive; got {mean} and {std}")
+        self.net = net
+        self.training = net.training
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+        self.layer_name = _layer_name(net, layer)
+        self.classes = None if classes is None else tuple(classes)
+        self.transform = transform or v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, True)])
+
+    @property
+    def layer(self) -> nn.Module:
+        """The layer a CAM looks at."""
+        if self.layer_name is None:
+            raise ValueError(
+                f"no CAM layer is known for {type(self.net).__name__}: name the last spatial "
+                "layer, Classifier(net, layer=net.…) or layer='…' (see net.named_modules())"
+            )
+        return self.net.get_submodule(self.layer_name)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits ``(B, C)`` of images ``(B, 3, H, W)`` with pixels in ``[0, 1]``."""
+        normalised = (images - self.mean.to(images)) / self.std.to(images)
+        parameter = next(self.net.parameters(), None)
+        return self.net(normalised if parameter is None else normalised.to(parameter.dtype))
+
+    def preprocess(self, picture: Image.Image) -> Tensor:
+        """Return a picture as this network expects it: pixels ``(1, 3, H, W)`` in ``[0, 1]``."""
+        return self.transform(picture.convert("RGB"))[None]
+
+    def class_index(self, name: str) -> int:
+        """Return the index of a class given by name or number.
+
+        Raises:
+            ValueError: no class, or more than one, is called ``name``.
+        """
+        classes = self.classes or ()
+        if name.isdigit():
+            if classes and int(name) >= len(classes):
+                raise ValueError(
+                    f"class {name} is out of range: the classes are 0…{len(classes) - 1}"
+                )
+            return int(name)
+        matches = [i for i, known in enumerate(classes) if known.lower() == name.lower()]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise ValueError(
+                f"{len(matches)} classes are called '{name}': give one number of {matches}"
+            )
+        near = difflib.get_close_matches(name.lower(), [c.lower() for c in classes], n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(f"no class is called '{name}'{hint}")
+
+    @classmethod
+    def from_torchvision(cls, name: str, weights: str | Path | None = "DEFAULT") -> Classifier:
+        """Build a torchvision ImageNet classifier by name, ready to explain (evaluation mode).
+
+        Args:
+            name: a torchvision classification network, for example ``"resnet50"``.
+            weights: ``"DEFAULT"`` downloads torchvision's best weights, ``None`` leaves the network
+                random, anything else is the path of a state dict saved by ``torch.save``. A state
+                dict saved in half precision is read as float32.
+
+        Raises:
+            ValueError: the name is unknown, or the file holds no weights of this network.
+            FileNotFoundError: there is no such file.
+            OSError: the download failed.
+        """
+        known = models.list_models(module=models)
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise ValueError(f"torchvision has no classification network called '{name}'{hint}")
+        default = models.get_model_weights(name).DEFAULT
+        try:
+            net = models.get_model(name, weights=default if weights == "DEFAULT" else None)
+        except OSError as error:
+            raise OSError(
+                f"the weights of {name} could not be downloaded ({error}); give a file of weights"
+            ) from error
+        if weights not in ("DEFAULT", None):
+            load_weights(net, Path(str(weights)))
+        transforms = default.transforms()
+        return cls(
+            net.eval(),
+            mean=transforms.mean,
+            std=transforms.std,
+            classes=default.meta["categories"],
+            transform=_pixels(transforms),
+        )
+
+
+def load_weights(net: nn.Module, path: Path) -> None:
+    """Load a state dict from a file into a network, in the network's own precision.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not a state dict, or one of another network.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"weights: there is no file {path}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError) as error:
+        raise ValueError(f"weights: {path} is not a file of weights saved by torch.save") from error
+    try:
+        net.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"weights: {path} does not hold the weights of this {type(net).__name__}"
+        ) from error
+
+
+def _layer_name(net: nn.Module, layer: nn.Module | str | None) -> str | None:
+    names = dict(net.named_modules())
+    if layer is None:
+        return _known_layer(net)
+    if isinstance(layer, str):
+        if layer not in names or not layer:
+            near = difflib.get_close_matches(layer, names, n=3)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise ValueError(f"layer: the network has no module called '{layer}'{hint}")
+        return layer
+    for name, module in names.items():
+        if module is layer and name:
+            return name
+    raise ValueError("layer: this module is not part of the network (see net.named_modules())")
+
+
+def _known_layer(net: nn.Module) -> str | None:
+    if isinstance(net, models.VGG):  # the last convolution, before the last max-pooling
+        return f"features.{len(net.features) - 2}"
+    return CAM_LAYERS.get(type(net).__name__)
+
+
+def _pixels(preset: nn.Module) -> v2.Compose:
+    """The evaluation transform of a torchvision weight preset, without its normalisation."""
+    return v2.Compose(
+        [
+            v2.Resize(
+                preset.resize_size, interpolation=preset.interpolation, antialias=preset.antialias
+            ),
+            v2.CenterCrop(preset.crop_size),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+        ]
+    )

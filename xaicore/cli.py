@@ -1,0 +1,185 @@
+"""The command line: ``xaicore explain | methods | train``."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+from matplotlib.backend_bases import FigureCanvasBase
+from torch import Tensor
+
+from xaicore import plotting
+from xaicore.attribution import METHODS, Explainer, OptiCAM
+from xaicore.classifier import Classifier, load_weights
+from xaicore.data.flowers import Flowers
+from xaicore.data.folders import load_image
+from xaicore.files import check_output, replacing
+from xaicore.metrics.faithfulness import average_drop, average_gain, confidence, probability
+from xaicore.models.flowers import FLOWER_MEAN, FLOWER_STD, flower_classifier
+from xaicore.training.flowers import train_flowers
+from xaicore.training.loop import accuracy
+
+FLOWERS = "flowers"
+"""The name under which the book's own network is a model of the command line."""
+
+TOP = 3
+"""How many predicted classes are printed."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and leave with code 2."""
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code: 0, or 2 when the input cannot be used."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, OSError) as error:
+        message = " ".join(str(error).split())
+        print(f"xaicore: error: {message}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="xaicore", description="Interpret image classifiers.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    explain = commands.add_parser("explain", help="explain one picture")
+    explain.set_defaults(run=_explain)
+    explain.add_argument("picture", type=Path, help="a photograph: JPEG, PNG, …")
+    explain.add_argument("--method", default="opti-cam", help="see `xaicore methods`")
+    explain.add_argument(
+        "--model", default="resnet18", help=f"a torchvision network, or '{FLOWERS}', the book's own"
+    )
+    explain.add_argument("--weights", type=Path, help="a state dict; default: downloaded once")
+    explain.add_argument("--target", help="class to explain, by name or number; default: predicted")
+    explain.add_argument("--iterations", type=int, help="steps of opti-cam (100)")
+    explain.add_argument("--device", help="cpu, cuda, mps, …; default: cuda if there is one")
+    explain.add_argument("-o", "--output", type=Path, required=True, help="picture to write")
+
+    methods = commands.add_parser("methods", help="list the explanation methods")
+    methods.set_defaults(run=_methods)
+
+    train = commands.add_parser("train", help="train one of the book's networks")
+    tasks = train.add_subparsers(title="networks", required=True, metavar="NETWORK")
+    flowers = tasks.add_parser("flowers", help="the small residual network on rendered flowers")
+    flowers.set_defaults(run=_train_flowers)
+    flowers.add_argument("--task", default="species", help="what to tell apart")
+    flowers.add_argument("--seed", type=int, default=0)
+    flowers.add_argument("-o", "--output", type=Path, required=True, help="weights to write")
+    return parser
+
+
+def _methods(_: argparse.Namespace) -> None:
+    """Print each method with its cost and its one-sentence description."""
+    width = max(map(len, METHODS))
+    costs = max(len(method.cost) for method in METHODS.values())
+    print(f"{'method':{width}}  {'cost per image':{costs}}  what it is")
+    for name, method in METHODS.items():
+        summary = (inspect.getdoc(method) or "").splitlines()[0]
+        print(f"{name:{width}}  {method.cost:{costs}}  {summary}")
+    print("F: a forward pass of the network; B: a backward pass; T: iterations")
+
+
+def _explain(options: argparse.Namespace) -> None:
+    """Explain one picture: print what the network sees, write the overlay."""
+    _check_output(options.output)
+    if options.method not in METHODS:
+        raise ValueError(f"no method is called '{options.method}': use one of {', '.join(METHODS)}")
+    picture = load_image(options.picture)
+    classifier = _classifier(options)
+    explainer = _explainer(options, classifier)
+    images = classifier.preprocess(picture).to(classifier.mean.device)
+    target = None if options.target is None else classifier.class_index(options.target)
+
+    with torch.no_grad():
+        logits = classifier(images)
+    chosen = int(logits.argmax()) if target is None else target
+    began = time.perf_counter()
+    maps = explainer(images, chosen)
+    seconds = time.perf_counter() - began
+    p, o = confidence(classifier, images, maps, chosen)
+
+    name = _class_name(classifier, chosen)
+    figure = plotting.overlay(
+        images.cpu(), maps.cpu(), [f"{plotting.LABELS[options.method]}: {name}"], tile=3.2
+    )
+    with replacing(options.output) as file:
+        figure.savefig(file, dpi=150, bbox_inches="tight")
+
+    print(f"{options.picture}: {picture.width} × {picture.height} pixels, {options.model} predicts")
+    for line in _predictions(classifier, logits):
+        print(line)
+    print(f"{options.method} explains {name} ({chosen}): p = {p.item():.3f}, masked {o.item():.3f}")
+    print(
+        f"average drop {100 * average_drop(p, o).item():.1f} %, "
+        f"average gain {100 * average_gain(p, o).item():.1f} %"
+    )
+    print(f"{options.output} written; the map took {seconds:.2f} s")
+
+
+def _check_output(path: Path) -> None:
+    """Refuse an output that could not be written, before anything is computed."""
+    known = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix.lstrip(".").lower() not in known:
+        raise ValueError(f"output: {path} must end in .png, .jpg, .webp, .pdf or .svg")
+    check_output(path)
+
+
+def _classifier(options: argparse.Namespace) -> Classifier:
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if options.model == FLOWERS:
+        classifier = flower_classifier()
+        if options.weights is not None:
+            load_weights(classifier.net, options.weights)
+    else:
+        weights = "DEFAULT" if options.weights is None else options.weights
+        classifier = Classifier.from_torchvision(options.model, weights)
+    try:
+        return classifier.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device: '{device}' cannot be used here") from error
+
+
+def _explainer(options: argparse.Namespace, classifier: Classifier) -> Explainer:
+    method = METHODS[options.method]
+    if options.iterations is None:
+        return method(classifier)
+    if method is not OptiCAM:
+        raise ValueError(f"--iterations is a setting of opti-cam, not of {options.method}")
+    return OptiCAM(classifier, iterations=options.iterations)
+
+
+def _class_name(classifier: Classifier, index: int) -> str:
+    return classifier.classes[index] if classifier.classes else f"class {index}"
+
+
+def _predictions(classifier: Classifier, logits: Tensor) -> list[str]:
+    """Return one line for each of the most probable classes."""
+    best = logits[0].topk(min(TOP, logits.shape[1])).indices
+    values = probability(logits.expand(len(best), -1), best)
+    return [
+        f"  {100 * value:5.1f} %  {_class_name(classifier, index)} ({index})"
+        for index, value in zip(best.tolist(), values.tolist(), strict=True)
+    ]
+
+
+def _train_flowers(options: argparse.Namespace) -> None:
+    """Train the flower network, store its weights, and print its accuracy on held-out images."""
+    net = train_flowers(options.task, options.seed, output=options.output)
+    test = Flowers(options.task, "test", 900)
+    classifier = Classifier(net, FLOWER_MEAN, FLOWER_STD)
+    share = accuracy(classifier, test.images, test.targets)
+    print(f"{options.output} written; accuracy on {len(test)} test images: {100 * share:.1f} %")

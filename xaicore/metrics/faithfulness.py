@@ -1,0 +1,111 @@
+r"""Does the class survive when only what the map shows is kept? AD, AI and AG, per image.
+
+With :math:`p` the probability of the class on the image and :math:`o` on the masked image:
+
+.. math:: \mathrm{AD} = \frac{[p - o]_+}{p}, \qquad \mathrm{AI} = \mathbb 1[o > p], \qquad
+    \mathrm{AG} = \frac{[o - p]_+}{1 - p}
+
+Each function returns one value per image, in ``[0, 1]``; the papers print 100 times the mean.
+AD and AI: Chattopadhay et al., WACV 2018. AG: Zhang et al., CVIU 248 (2024), eqs 13-15.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from xaicore.attribution.explainer import (
+    check_evaluation_mode,
+    check_images,
+    check_targets,
+    resolve_targets,
+)
+from xaicore.classifier import Classifier
+from xaicore.masking import mask, removed
+
+
+@torch.no_grad()
+def confidence(
+    classifier: Classifier,
+    images: Tensor,
+    maps: Tensor,
+    targets: Tensor | int | None,
+    baseline: str | Tensor = "black",
+) -> tuple[Tensor, Tensor]:
+    """Return the class probability before and after masking.
+
+    Logits are taken to float64 before the softmax, so that ``1 - p`` keeps its digits down to about
+    ``1e-12`` where float32 would already say ``p = 1``. Cost: two forwards.
+
+    Args:
+        classifier: the classifier, in evaluation mode.
+        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        maps: saliency ``(B, 1, H, W)`` in ``[0, 1]``.
+        targets: the classes ``(B,)``, or one for all. The papers use the true classes.
+            ``None``: the predicted ones.
+        baseline: what replaces removed pixels: ``"black"``, ``"mean"``, ``"blur"`` or pixels.
+
+    Returns:
+        ``(p, o)``, float64, each ``(B,)``.
+
+    Raises:
+        ValueError: images, maps or targets cannot be used; the message says why.
+    """
+    check_images(images)
+    check_evaluation_mode(classifier)
+    check_maps(maps, images)
+    checked = check_targets(targets, images)
+    logits = classifier(images)
+    classes = resolve_targets(checked, logits)
+    absent = removed(images, baseline, classifier.mean)
+    masked = classifier(mask(images, maps.to(images), absent))
+    return probability(logits, classes), probability(masked, classes)
+
+
+def probability(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the softmax probability of each target ``(B,)``, in float64."""
+    return logits.double().log_softmax(1).gather(1, targets[:, None])[:, 0].exp()
+
+
+def average_drop(p: Tensor, o: Tensor) -> Tensor:
+    """Return the share of the confidence that masking loses, ``[p - o]+ / p``; lower is better."""
+    p, o = check_probabilities(p, o)
+    return torch.where(p > 0, (p - o).clamp_min(0) / p.where(p > 0, 1), 0)
+
+
+def average_increase(p: Tensor, o: Tensor) -> Tensor:
+    """Return 1 where masking raises the confidence, ``o > p``, else 0; higher is better."""
+    p, o = check_probabilities(p, o)
+    return (o > p).double()
+
+
+def average_gain(p: Tensor, o: Tensor) -> Tensor:
+    """Return the share of the possible gain that masking reaches, ``[o - p]+ / (1 - p)``.
+
+    Higher is better. Where ``p = 1`` nothing can be gained: the value is 0.
+    """
+    p, o = check_probabilities(p, o)
+    return torch.where(p < 1, (o - p).clamp_min(0) / (1 - p).where(p < 1, 1), 0)
+
+
+def check_probabilities(p: Tensor, o: Tensor) -> tuple[Tensor, Tensor]:
+    """Return probabilities as float64 tensors of one shape; refuse anything else."""
+    p, o = (torch.as_tensor(value, dtype=torch.float64) for value in (p, o))
+    if p.shape != o.shape:
+        raise ValueError(f"p and o must have one shape, not {tuple(p.shape)} and {tuple(o.shape)}")
+    for name, value in (("p", p), ("o", o)):
+        if not ((value >= 0) & (value <= 1 + 1e-12)).all():
+            raise ValueError(f"{name} must be probabilities in [0, 1]")
+    return p.clamp_max(1), o.clamp_max(1)
+
+
+def check_maps(maps: Tensor, images: Tensor) -> None:
+    """Refuse anything but saliency ``(B, 1, H, W)`` in ``[0, 1]`` that fits the images."""
+    expected = (len(images), 1, *images.shape[-2:])
+    if maps.shape != expected:
+        raise ValueError(
+            f"maps must have shape {expected} to fit the images, not {tuple(maps.shape)}: "
+            "upsample and normalize raw maps first"
+        )
+    if maps.numel() and not ((maps >= 0) & (maps <= 1)).all():
+        raise ValueError("maps must be finite saliency in [0, 1]: normalize them first")

@@ -1,0 +1,1 @@
+"""The book's own networks, small enough to train on a processor in minutes."""

@@ -1,0 +1,45 @@
+"""Trained networks for the rendered flowers, shipped with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xaicore.classifier import Classifier, load_weights
+from xaicore.data.flowers import class_names
+from xaicore.models.small import SmallResNet
+
+FLOWER_MEAN = (0.443, 0.502, 0.403)
+FLOWER_STD = (0.222, 0.203, 0.217)
+"""Mean and standard deviation of each colour channel over the 4,500 training pictures of
+``species``, used for every task."""
+
+WEIGHTS = Path(__file__).parent.parent / "weights"
+
+
+def available_weights() -> tuple[tuple[str, int], ...]:
+    """Return the (task, seed) pairs for which the package holds trained weights."""
+    names = (path.stem.partition("-seed") for path in sorted(WEIGHTS.glob("*-seed*.pt")))
+    return tuple((task, int(seed)) for task, _, seed in names)
+
+
+def flower_classifier(task: str = "species", seed: int = 0) -> Classifier:
+    """Return a trained flower classifier, in evaluation mode and float32.
+
+    Its images have 64x64 pixels; its CAM layer, ``stages.2``, has 128 maps of 8x8. The weights are
+    stored in half precision; ``xaicore train flowers`` makes them again.
+
+    Args:
+        task: The question it answers, a key of ``xaicore.data.flowers.TASKS``.
+        seed: The seed it was trained with.
+
+    Raises:
+        ValueError: No weights are packaged for this task and seed.
+    """
+    if (task, seed) not in available_weights():
+        pairs = ", ".join(f"({known!r}, {number})" for known, number in available_weights())
+        raise ValueError(f"no weights are packaged for ({task!r}, {seed}): use one of {pairs}")
+    net = SmallResNet(len(class_names(task)))
+    load_weights(net, WEIGHTS / f"{task}-seed{seed}.pt")
+    return Classifier(
+        net.eval(), FLOWER_MEAN, FLOWER_STD, layer="stages.2", classes=class_names(task)
+    )

@@ -1,0 +1,140 @@
+"""What the chapters draw more than once: overlays, grids and curves, in one visual language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+COLORMAP = "inferno"
+PALETTE = {
+    "cam": "#56B4E9",
+    "grad-cam": "#0072B2",
+    "opti-cam": "#D55E00",
+    "fake-cam": "#7F7F7F",
+}
+"""One colour per method through the book, from the Okabe-Ito set, safe for colour-blind readers."""
+
+LABELS = {"cam": "CAM", "grad-cam": "Grad-CAM", "opti-cam": "Opti-CAM", "fake-cam": "Fake-CAM"}
+TILE = 1.45
+"""Width and height of a picture in a grid, in inches."""
+
+
+def use_style() -> None:
+    """Set the look of the book's figures: quiet axes, legible text, colour-blind-safe colours."""
+    sns.set_theme(context="notebook", style="ticks", palette="colorblind")
+    mpl.rcParams.update(
+        {
+            "figure.dpi": 110,
+            "figure.facecolor": "white",
+            "savefig.bbox": "tight",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": 10,
+            "axes.labelsize": 10,
+            "xtick.labelsize": 9,
+            "ytick.labelsize": 9,
+            "legend.fontsize": 9,
+            "legend.frameon": False,
+            "image.cmap": COLORMAP,
+            "image.interpolation": "nearest",
+        }
+    )
+
+
+def pixels(image: Tensor) -> np.ndarray:
+    """Return an image ``(3, H, W)`` or a map ``(1, H, W)`` as an array that matplotlib shows."""
+    array = image.detach().float().cpu().numpy().transpose(1, 2, 0)
+    return array[..., 0] if array.shape[-1] == 1 else array
+
+
+def blend(image: Tensor, saliency: Tensor, strength: float = 0.75) -> np.ndarray:
+    """Lay a map over an image: grey where it is low, coloured where it is high.
+
+    Args:
+        image: pixels ``(3, H, W)`` in ``[0, 1]``.
+        saliency: a map ``(1, H, W)`` in ``[0, 1]``.
+        strength: opacity of the colour where the map is 1.
+
+    Returns:
+        Pixels ``(H, W, 3)`` in ``[0, 1]``.
+    """
+    grey = pixels(image).mean(axis=-1, keepdims=True)
+    values = pixels(saliency)
+    colour = mpl.colormaps[COLORMAP](values)[..., :3]
+    opacity = strength * values[..., None]
+    return (1 - opacity) * grey + opacity * colour
+
+
+def overlay(
+    images: Tensor, maps: Tensor, titles: Sequence[str] | None = None, tile: float = TILE
+) -> Figure:
+    """Draw a row of images with their maps laid over them, and the colour scale.
+
+    Args:
+        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        maps: saliency ``(B, 1, H, W)`` in ``[0, 1]``.
+        titles: one for each image.
+        tile: width and height of a picture, in inches.
+    """
+    rows = {"image": list(map(pixels, images)), "saliency": list(map(blend, images, maps))}
+    return grid(rows, titles, tile, colorbar=True)
+
+
+def grid(
+    rows: Mapping[str, Sequence[np.ndarray]],
+    titles: Sequence[str] | None = None,
+    tile: float = TILE,
+    colorbar: bool = False,
+) -> Figure:
+    """Draw rows of pictures; each row is named at its left, each column titled on top.
+
+    Args:
+        rows: pictures ``(H, W, 3)``, or maps ``(H, W)`` in ``[0, 1]``, by the name of their row.
+        titles: one for each column.
+        tile: width and height of a picture, in inches.
+        colorbar: whether to draw the scale of the saliency at the right.
+    """
+    columns = max(len(pictures) for pictures in rows.values())
+    figure = Figure(figsize=(tile * columns + 0.9, tile * len(rows) + 0.3), layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for name, pictures, line in zip(rows, rows.values(), axes, strict=True):
+        for picture, ax in zip(pictures, line, strict=False):
+            ax.imshow(picture, vmin=0, vmax=1)
+        for ax in line:
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+        line[0].set_ylabel(name)
+    for title, ax in zip(titles or [], axes[0], strict=False):
+        ax.set_title(title)
+    if colorbar:
+        scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), COLORMAP)
+        figure.colorbar(scale, ax=axes, label="saliency", ticks=[0, 0.5, 1], shrink=0.8, pad=0.02)
+    return figure
+
+
+def intervals(summary: pd.DataFrame, ax: Axes, metric: str, label: str | None = None) -> None:
+    """Draw the mean of a metric for each method, with its 95 % interval.
+
+    Args:
+        summary: the table of ``evaluation.summarize``, by method.
+        ax: the axes to draw on.
+        metric: the metric's name in the table.
+        label: the axis label; the metric's name by default.
+    """
+    table = summary.xs(metric, level="metric")
+    for position, (method, row) in enumerate(table.iterrows()):
+        ax.barh(position, row["mean"], color=PALETTE[method], height=0.62)
+        ax.errorbar(row["mean"], position, xerr=row["half_width"], color="black", capsize=3)
+    ax.set(
+        yticks=range(len(table)),
+        yticklabels=[LABELS[method] for method in table.index],
+        xlabel=label or f"{metric} (%)",
+    )
+    ax.invert_yaxis()
