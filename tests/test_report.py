@@ -2,6 +2,7 @@
 
 import json
 import math
+from urllib.request import urlopen
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -98,7 +99,8 @@ class TestTable:
     def test_the_csv_holds_the_values(self):
         link = self.soup(self.frame, "toy", "A table.").find("a")
         assert link["download"] == "toy.csv"
-        back = pd.read_csv(link["href"])
+        with urlopen(link["href"]) as csv:
+            back = pd.read_csv(csv)
         pd.testing.assert_frame_equal(back, self.frame)
 
     def test_a_named_index_becomes_the_row_headers(self):
@@ -129,7 +131,7 @@ class TestSlider:
         soup = BeautifulSoup(shown.html, "html.parser")
         images = soup.find_all("img")
         assert [image.has_attr("hidden") for image in images] == [True, False, True]
-        assert [image["alt"] for image in images][0] == "A <curve> (step: 0)"
+        assert images[0]["alt"] == "A <curve> (step: 0)"
         assert all(image["src"].startswith("data:image/png;base64,") for image in images)
         assert soup.input["max"] == "2"
         assert soup.input["value"] == "1"

@@ -118,6 +118,23 @@ def summarize(records: pd.DataFrame, by: Sequence[str] = ("method",)) -> pd.Data
     )
 
 
+def as_table(summary: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+    """Lay a summary out for reading: a row per group, a mean and a half-width per metric.
+
+    Args:
+        summary: the table of ``summarize``.
+        labels: how each method is written.
+    """
+    arrows = {"AD": "AD ↓", "AG": "AG ↑", "AI": "AI ↑"}
+    wide = summary[["mean", "half_width"]].unstack("metric", sort=False)
+    columns = {}
+    for metric in summary.index.unique("metric"):
+        columns[arrows[metric]] = wide["mean", metric]
+        columns[f"± {metric}"] = wide["half_width", metric]
+    table = pd.DataFrame(columns)
+    return table.rename(labels, level="method" if table.index.nlevels > 1 else None)
+
+
 def paired_difference(
     records: pd.DataFrame, method: str, reference: str, by: Sequence[str] = ()
 ) -> pd.DataFrame:

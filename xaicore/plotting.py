@@ -22,7 +22,7 @@ PALETTE = {
 """One colour per method through the book, from the Okabe-Ito set, safe for colour-blind readers."""
 
 LABELS = {"cam": "CAM", "grad-cam": "Grad-CAM", "opti-cam": "Opti-CAM", "fake-cam": "Fake-CAM"}
-TILE = 1.45
+TILE = 0.98
 """Width and height of a picture in a grid, in inches."""
 
 
@@ -31,7 +31,7 @@ def use_style() -> None:
     sns.set_theme(context="notebook", style="ticks", palette="colorblind")
     mpl.rcParams.update(
         {
-            "figure.dpi": 110,
+            "figure.dpi": 120,
             "figure.facecolor": "white",
             "savefig.bbox": "tight",
             "axes.spines.top": False,
@@ -102,7 +102,7 @@ def grid(
         colorbar: whether to draw the scale of the saliency at the right.
     """
     columns = max(len(pictures) for pictures in rows.values())
-    figure = Figure(figsize=(tile * columns + 0.9, tile * len(rows) + 0.3), layout="constrained")
+    figure = Figure(figsize=(tile * columns + 0.9, tile * len(rows) + 0.6), layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for name, pictures, line in zip(rows, rows.values(), axes, strict=True):
         for picture, ax in zip(pictures, line, strict=False):
@@ -135,6 +135,6 @@ def intervals(summary: pd.DataFrame, ax: Axes, metric: str, label: str | None = 
     ax.set(
         yticks=range(len(table)),
         yticklabels=[LABELS[method] for method in table.index],
+        ylim=(len(table) - 0.5, -0.5),
         xlabel=label or f"{metric} (%)",
     )
-    ax.invert_yaxis()

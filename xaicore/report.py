@@ -66,7 +66,7 @@ def glue(name: str, value: object, fmt: str | None = None) -> None:
     if fmt is None:
         data, metadata = shell.display_formatter.format(_scalar(value))
     else:
-        data, metadata = {"text/plain": format(_scalar(value), fmt)}, {}
+        data, metadata = {"text/plain": repr(format(_scalar(value), fmt))}, {}
     metadata["scrapbook"] = {"name": name, "mime_prefix": _RECORD}
     display({_RECORD + mime: shown for mime, shown in data.items()}, raw=True, metadata=metadata)
 

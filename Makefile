@@ -1,0 +1,65 @@
+# Needs Python 3.11, 3.12 or 3.13 and make; everything else goes into .venv.
+
+ifndef PYTHON
+PYTHON  := $(shell for v in 3.11 3.12 3.13; do \
+             python$$v -c 'import venv' >/dev/null 2>&1 && echo python$$v && break; done)
+endif
+PROFILE ?= book
+VENV    := .venv
+RUN     := $(VENV)/bin/python
+READY   := $(VENV)/.ready
+
+export OMP_NUM_THREADS := 1
+export SOURCE_DATE_EPOCH := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lint outputs references colab pins clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+
+book: $(READY) ## Run the chapters that changed and render the book (PROFILE=smoke|book|paper, FRESH=1)
+	@$(RUN) book/build.py --profile $(PROFILE) $(if $(FRESH),--fresh)
+
+test: lint ## Check the code, the package, the notebooks and the pages
+	@echo "Tests of the package and of the book"
+	@$(RUN) -m pytest -q
+	@echo "The notebooks, against their stored outputs"
+	@XAICORE_DATA= $(RUN) -m pytest -q --nbval-lax --nbval-current-env notebooks
+	@echo "All tests passed"
+
+lint: $(READY) ## Check style and types
+	@echo "Style and types"
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+outputs: $(READY) ## Run the notebooks' smoke profile and store the outputs in notebooks/
+	@$(RUN) book/build.py --outputs
+
+references: $(READY) ## Publish the values that the chapters of a profile check (PROFILE)
+	@$(RUN) book/build.py --references --profile $(PROFILE)
+
+colab: $(READY) ## Rehearse the chapters as on Colab: the package as a wheel, each notebook alone
+	@$(RUN) -m pytest -q tests/book/test_colab.py
+
+pins: $(READY) ## Choose new versions for constraints.txt
+	@$(RUN) -m uv pip compile pyproject.toml --extra dev --universal --fork-strategy fewest \
+	  --python-version 3.11 --no-annotate --no-header --no-emit-index-url --upgrade -q \
+	  | sed 's/ ;.*//' > constraints.txt
+
+clean: ## Remove what was built, the environment included
+	@rm -rf _build book/chapters build *.egg-info $(VENV)
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 with its venv module is needed:" \
+	  "install python3 and python3-venv, or say where it is with make PYTHON=..." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) has no ensurepip:" \
+	  "install the package python3-venv of this system (or python3.11-venv, ...)" >&2; exit 1; }
+	@echo "Making the environment in $(VENV) with $(PYTHON) (some gigabytes; minutes the first time)"
+	@test -x $(RUN) || "$(PYTHON)" -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	@$(RUN) -m uv pip install --python $(RUN) -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,93 @@
+"""The rules that every source notebook keeps."""
+
+import ast
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from nbformat import NotebookNode
+
+REPOSITORY = "https://github.com/executable-thesis/xaicore"
+PARAMETERS = {"profile": "smoke", "device": "cpu", "seed": 0, "n_images": None}
+IMAGES = {"image/png", "image/svg+xml"}
+ROOT = Path(__file__).resolve().parents[2]
+MACHINE = (str(ROOT), *(f"{place}/" for place in (Path.home(), tempfile.gettempdir())))
+NOT_PROSE = re.compile(
+    r"```\{?math.*?```|\$\$.*?\$\$|\$[^$]+\$|\\begin\{.*?\\end\{\w+\*?\}"  # mathematics
+    r"|\{[\w:]+\}`[^`]*`|`+[^`]*`+|\]\([^)]*\)|<?https?://\S+",  # roles, code, links
+    re.DOTALL,
+)
+DECIMAL = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.]*\.\d)")
+ALLOWED_DECIMALS = {"3.11", "3.12", "3.13"}  # versions of Python
+
+
+def problems(notebook: NotebookNode) -> list[str]:
+    """Return what is wrong with a notebook, in words."""
+    return [*_structure(notebook), *_outputs(notebook), *_figures(notebook), *_prose(notebook)]
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """Return the code cells."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    """Return the tags of a cell."""
+    return cell.metadata.get("tags", [])
+
+
+def _structure(notebook: NotebookNode) -> Iterator[str]:
+    cells = code_cells(notebook)
+    if REPOSITORY not in cells[0].source or "pip install" not in cells[0].source:
+        yield "the first code cell does not install the package from its repository"
+    parameters = [cell for cell in cells if "parameters" in tags(cell)]
+    if [_assignments(cell) for cell in parameters] != [PARAMETERS]:
+        yield f"there is not one cell tagged 'parameters' that sets exactly {PARAMETERS}"
+    if "check(" not in cells[-1].source or "nbval-check-output" not in tags(cells[-1]):
+        yield "the last code cell does not check the values, or its output is not compared"
+
+
+def _outputs(notebook: NotebookNode) -> Iterator[str]:
+    for cell in code_cells(notebook):
+        if cell.execution_count is None:
+            yield f"{cell.id}: not run (no execution count), so its output is never compared"
+        for output in cell.outputs:
+            kind = output.get("name", output.output_type)
+            if kind in {"stderr", "error"}:
+                yield f"{cell.id}: {kind} in the stored output"
+            foreign = {k for k in output.get("data", {}) if k.startswith("image/")} - IMAGES
+            text = str(output)
+            foreign |= set(re.findall(r"data:(image/[\w+]+)", text)) - IMAGES
+            if foreign:
+                yield f"{cell.id}: stored pictures are PNG or SVG, not {', '.join(sorted(foreign))}"
+            if any(place in text for place in MACHINE):
+                yield f"{cell.id}: a path of the machine that ran it"
+
+
+def _figures(notebook: NotebookNode) -> Iterator[str]:
+    for cell in code_cells(notebook):
+        shown = {kind for output in cell.outputs for kind in output.get("data", {})}
+        mystnb = cell.metadata.get("mystnb", {})
+        figure, image = mystnb.get("figure", {}), mystnb.get("image", {})
+        if shown & IMAGES and not (
+            figure.get("caption") and figure.get("name") and image.get("alt")
+        ):
+            yield f"{cell.id}: a figure without caption, name or alt text"
+
+
+def _prose(notebook: NotebookNode) -> Iterator[str]:
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            numbers = set(DECIMAL.findall(NOT_PROSE.sub("", cell.source))) - ALLOWED_DECIMALS
+            for number in sorted(numbers):
+                yield f"{cell.id}: {number} is typed into the prose; glue it, or set it as maths"
+
+
+def _assignments(cell: NotebookNode) -> dict[str, Any]:
+    return {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in ast.parse(cell.source).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }

@@ -1,0 +1,162 @@
+"""The pages in a browser: light and dark, wide and narrow, served and from disk, offline."""
+
+import functools
+import http.server
+import importlib.util
+import threading
+from pathlib import Path
+
+import pytest
+
+from driver.chapter import chapters
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    "book/intro",
+    "book/how_to_run",
+    "book/bibliography",
+    *(f"book/chapters/{chapter.name}" for chapter in chapters(ROOT)),
+    "search",
+]
+HEIGHT = {1400: 1000, 390: 844}
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    """Serve the book and return its address."""
+    handler = functools.partial(_Quiet, directory=str(site))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """Return the script that looks for barriers."""
+    spec = importlib.util.find_spec("axe_playwright_python")
+    return (Path(spec.origin).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def open_page(browser, address, site):
+    """Return a function that opens a page, and the list of what went wrong in it."""
+    contexts, wrong = [], []
+    allowed = (address, site.as_uri(), "data:", "blob:")
+
+    def route(request):
+        if request.request.url.startswith(allowed):
+            request.continue_()
+        else:
+            wrong.append(f"asked for {request.request.url}")
+            request.abort()
+
+    def open_(name, scheme="light", width=1400, base=address):
+        context = browser.new_context(
+            color_scheme=scheme, viewport={"width": width, "height": HEIGHT[width]}
+        )
+        contexts.append(context)
+        context.route("**/*", route)
+        page = context.new_page()
+        page.on(
+            "console",
+            lambda message: (
+                wrong.append(message.text) if message.type in {"error", "warning"} else None
+            ),
+        )
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on(
+            "response", lambda r: wrong.append(f"{r.status} {r.url}") if r.status >= 400 else None
+        )
+        page.goto(f"{base}{name}.html", wait_until="load")
+        page.wait_for_function("!window.MathJax?.startup || window.MathJax.startup.promise")
+        page.evaluate("async () => { await window.MathJax?.startup?.promise; }")
+        page.wait_for_timeout(150)
+        return page
+
+    open_.wrong = wrong
+    yield open_
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", HEIGHT)
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_sound(open_page, axe, name, width, scheme):
+    page = open_page(name, scheme, width)
+    assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    too_wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert too_wide <= 0
+    page.evaluate(axe)
+    result = page.evaluate("axe.run(document, {preload: false, resultTypes: ['violations']})")
+    barriers = [
+        (v["id"], v["impact"], [node["target"] for node in v["nodes"]][:5])
+        for v in result["violations"]
+    ]
+    assert barriers == []
+    assert open_page.wrong == []
+
+
+@pytest.mark.parametrize("name", [page for page in PAGES if "chapters" in page])
+def test_mathematics_is_set_and_figures_keep_their_colours(open_page, name):
+    page = open_page(name, "dark")
+    assert page.locator("mjx-container").count() == page.locator(".math").count() > 0
+    filters = page.evaluate(
+        "[...document.querySelectorAll('.bd-article img')].map(i => getComputedStyle(i).filter)"
+    )
+    assert set(filters) <= {"none"}
+
+
+def test_the_colour_switch_switches(open_page):
+    page = open_page("book/intro")
+    modes = []
+    for _ in range(3):
+        page.locator("button.theme-switch-button:visible").first.click()
+        modes.append(page.evaluate("document.documentElement.dataset.theme"))
+    assert set(modes) == {"light", "dark"}
+    assert open_page.wrong == []
+
+
+@pytest.mark.parametrize("from_disk", [False, True], ids=["served", "from disk"])
+def test_search_finds(open_page, site, address, from_disk):
+    page = open_page("book/intro", base=f"{site.as_uri()}/" if from_disk else address)
+    page.keyboard.press("Control+K")
+    page.locator("input[type=search]:visible").first.fill("saliency")
+    page.keyboard.press("Enter")
+    page.locator("#search-results li a").first.wait_for()
+    assert "book/" in page.locator("#search-results li a").first.get_attribute("href")
+    assert open_page.wrong == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_works_from_disk(open_page, site, name):
+    page = open_page(name, base=f"{site.as_uri()}/")
+    assert page.locator("h1:visible").count() == 1
+    assert open_page.wrong == []
+
+
+def test_a_slider_moves_by_keyboard(browser, tmp_path):
+    import matplotlib.pyplot as plt
+
+    from xaicore import report
+
+    figures = [plt.figure(figsize=(2, 1)) for _ in range(3)]
+    shown = report.slider(figures, ["none", "ten", "twenty"], "step", "A curve")
+    path = tmp_path / "slider.html"
+    path.write_text(f"<!doctype html><title>t</title><h1>t</h1>{shown.html}", encoding="utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    slider = page.get_by_role("slider", name="step")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("output").inner_text() == "ten"
+    assert slider.get_attribute("aria-valuetext") == "ten"
+    page.keyboard.press("End")
+    assert page.locator("img:visible").get_attribute("alt") == "A curve (step: twenty)"
+    page.close()

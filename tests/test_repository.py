@@ -1,0 +1,112 @@
+"""The files around the package agree with one another and name no machine."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+REPOSITORY = "https://github.com/executable-thesis/xaicore"
+HOSTS = ["py" + "pi.org", "python" + "hosted", "npm" + "js.org", "ana" + "conda.org/"]
+MACHINE = ["/ro" + "ot/", "/ho" + "me/", "/wo" + "rk/", "/Us" + "ers/"]
+TEXT = {".py", ".md", ".toml", ".txt", ".yml", ".ipynb", ".json", ".css", ".js", ".cff", ".bib", ""}
+
+
+@pytest.fixture(scope="module")
+def project(root):
+    return tomllib.loads((root / "pyproject.toml").read_text())
+
+
+@pytest.fixture(scope="module")
+def pins(root):
+    lines = (root / "constraints.txt").read_text().splitlines()
+    return dict(line.split("==") for line in lines)
+
+
+def tracked(root: Path) -> list[Path]:
+    """Return the files of the repository that git does not ignore."""
+    listing = ["git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    run = subprocess.run(listing, capture_output=True, text=True)
+    if run.returncode != 0:
+        pytest.skip("not a git checkout")
+    return [root / name for name in run.stdout.split("\0") if name and (root / name).is_file()]
+
+
+def test_no_file_names_a_registry_or_a_machine(root):
+    found = [
+        (path.relative_to(root).as_posix(), word)
+        for path in tracked(root)
+        if path.suffix in TEXT
+        for word in [*HOSTS, *MACHINE]
+        if word in path.read_text(encoding="utf-8")
+    ]
+    assert found == []
+
+
+def test_no_picture_of_others_is_tracked(root):
+    pictures = {".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+    assert [path for path in tracked(root) if path.suffix.lower() in pictures] == []
+
+
+def test_every_requirement_has_one_exact_pin(project, pins, root):
+    lines = (root / "constraints.txt").read_text().splitlines()
+    assert all(re.fullmatch(r"[a-z0-9.-]+==[\w.!+]+", line) for line in lines)
+    assert len(pins) == len(lines)
+    extras = project["project"]["optional-dependencies"]
+    wanted = [*project["project"]["dependencies"], *extras["book"], *extras["test"]]
+    names = [re.match(r"[\w.-]+", requirement)[0].lower() for requirement in wanted]
+    assert [name for name in names if name not in pins] == []
+
+
+def test_torch_and_torchvision_are_a_pair(pins):
+    torch, vision = (pins[name].split(".") for name in ("torch", "torchvision"))
+    assert int(vision[1]) == int(torch[1]) + (14 if torch[0] == "2" else 0)
+
+
+def test_the_conda_environment_installs_what_the_makefile_installs(root, project):
+    environment = yaml.safe_load((root / "environment.yml").read_text())
+    python, pip, install = environment["dependencies"]
+    assert python == f"python {project['project']['requires-python']}"
+    assert pip == "pip"
+    assert install == {"pip": ["-c constraints.txt", "-e .[dev]"]}
+    assert "-c constraints.txt -e '.[dev]'" in (root / "Makefile").read_text()
+
+
+def test_versions_agree(root, project):
+    import xaicore
+
+    citation = yaml.safe_load((root / "CITATION.cff").read_text())
+    assert citation["version"] == project["project"]["version"] == xaicore.__version__
+
+
+def test_addresses_agree(root, project):
+    config = yaml.safe_load((root / "_config.yml").read_text())
+    citation = yaml.safe_load((root / "CITATION.cff").read_text())
+    assert config["repository"] == {"url": REPOSITORY, "branch": "main"}
+    assert project["project"]["urls"]["Repository"] == REPOSITORY
+    assert citation["repository-code"] == REPOSITORY
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        install = next(cell.source for cell in cells if cell.cell_type == "code")
+        assert f"git+{REPOSITORY}" in install, path.name
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "book/how_to_run.md", ".ci/run"])
+def test_commands_in_the_prose_exist(root, page):
+    makefile = (root / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z]+)", (root / page).read_text(), re.MULTILINE))
+    assert named
+    assert named <= targets
+
+
+def test_make_lists_its_commands(root):
+    makefile = (root / "Makefile").read_text()
+    listed = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
+    run = subprocess.run(["make", "-C", root], capture_output=True, text=True)
+    assert run.returncode == 0
+    assert set(re.findall(r"make ([a-z]+)", run.stdout)) == listed
+    assert {"help", "book", "test", "lint", "outputs", "colab", "clean"} <= listed
