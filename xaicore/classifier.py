@@ -49,6 +49,7 @@ class Classifier(nn.Module):
 
     mean: Tensor
     std: Tensor
+    transform: Callable[[Image.Image], Tensor]
 
     def __init__(
         self,
@@ -68,7 +69,8 @@ class Classifier(nn.Module):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
         self.layer_name = _layer_name(net, layer)
         self.classes = None if classes is None else tuple(classes)
-        self.transform = transform or v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, True)])
+        transform = transform or v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, True)])
+        object.__setattr__(self, "transform", transform)  # a setting, not a part of the network
 
     @property
     def layer(self) -> nn.Module:

@@ -177,7 +177,11 @@ def _predictions(classifier: Classifier, logits: Tensor) -> list[str]:
 
 
 def _train_flowers(options: argparse.Namespace) -> None:
-    """Train the flower network, store its weights, and print its accuracy on held-out images."""
+    """Train the flower network, store its weights, and print its accuracy on held-out images.
+
+    One thread, as the packaged weights were made: another number ends at another network.
+    """
+    torch.set_num_threads(1)
     net = train_flowers(options.task, options.seed, output=options.output)
     test = Flowers(options.task, "test", 900)
     classifier = Classifier(net, FLOWER_MEAN, FLOWER_STD)

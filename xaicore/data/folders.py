@@ -105,7 +105,8 @@ class ImageTable(Dataset[tuple[Tensor, int]]):
 
     Raises:
         FileNotFoundError: The folder or the table does not exist.
-        ValueError: The table lacks a column or lists files the folder lacks, or no picture is left.
+        ValueError: The table lacks a column or a label, or lists a file that the folder lacks, or
+            there is no picture.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -148,6 +149,8 @@ class ImageTable(Dataset[tuple[Tensor, int]]):
         missing = {"file", "label"} - set(table.columns)
         if missing:
             raise ValueError(f"{path} lacks the column {' and '.join(sorted(missing))}")
+        if not pd.api.types.is_integer_dtype(table["label"]) and len(table):
+            raise ValueError(f"{path} has rows without a class index in the column label")
         absent = [name for name in table["file"] if not (self.folder / name).is_file()]
         if absent:
             raise ValueError(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -136,7 +136,7 @@ class Picture(NamedTuple):
 
     Attributes:
         image: RGB pixels, ``(size, size, 3)``, uint8.
-        coverage: For each part, the visible ninths of each pixel, ``(size, size)``, uint8 in [0, 9].
+        coverage: For each part, how many ninths of each pixel show it, ``(size, size)``, uint8.
     """
 
     image: Pixels
@@ -177,7 +177,8 @@ class Scene:
         """
         _check_part(part)
         if part != "rival":
-            return replace(self, flower=replace(self.flower, **{part: colour}))
+            paint: dict[str, Any] = {part: colour}
+            return replace(self, flower=replace(self.flower, **paint))
         if self.rival is None:
             raise ValueError("this scene has no rival flower to recolour: check `scene.rival`")
         return replace(self, rival=replace(self.rival, petal=colour))
@@ -242,8 +243,11 @@ class _Canvas:
         corners = (points * self._width).ravel().tolist()
         number = 0 if part is None else PARTS.index(part) + 1
         colour_pen, part_pen = self._pens
-        colour_pen.polygon(corners, fill=fill, outline=outline or fill)
-        part_pen.polygon(corners, fill=number, outline=number)
+        colour_pen.polygon(corners, fill=fill)
+        part_pen.polygon(corners, fill=number)
+        if outline is not None:  # apart from the fill, for Pillow skips an outline of its colour
+            colour_pen.polygon(corners, outline=outline)
+            part_pen.polygon(corners, outline=number)
 
     def image(self) -> Pixels:
         """Return the colours, averaged down to the final size."""
@@ -414,14 +418,12 @@ def _draw_distractors(canvas: _Canvas, rng: np.random.Generator, layout: Layout)
     for _ in range(rng.integers(*layout.blobs, endpoint=True)):
         colour = _deviate(rng, str(rng.choice(layout.palette)), 10)
         outline = _disc(rng.uniform(0.14, 0.23)) * (1, rng.uniform(0.7, 1))
-        canvas.polygon(
-            outline @ _rotation(rng.uniform(0, np.pi)).T + rng.uniform(0, 1, 2), colour
-        )
+        canvas.polygon(outline @ _rotation(rng.uniform(0, np.pi)).T + rng.uniform(0, 1, 2), colour)
     for _ in range(rng.integers(*layout.distractors, endpoint=True)):
         from_palette = rng.random() < layout.palette_share
-        colour = str(rng.choice(layout.palette)) if from_palette else _any_colour(rng)
+        paint: str | RGB = str(rng.choice(layout.palette)) if from_palette else _any_colour(rng)
         outline = _distractor_outline(rng) @ _rotation(rng.uniform(0, 2 * np.pi)).T
-        canvas.polygon(outline + rng.uniform(0, 1, 2), _deviate(rng, colour, 12))
+        canvas.polygon(outline + rng.uniform(0, 1, 2), _deviate(rng, paint, 12))
 
 
 def _distractor_outline(rng: np.random.Generator) -> Points:
@@ -506,7 +508,7 @@ def _draw_occluder(canvas: _Canvas, rng: np.random.Generator, pose: _Pose) -> No
     upwards = (pose.position - pose.spine[-1]) / np.linalg.norm(pose.position - pose.spine[-1])
     outwards = _rotation(rng.uniform(-2, 2)) @ upwards
     middle = pose.position + pose.radius * rng.uniform(0.8, 1.1) * outwards
-    colour = "green" if rng.random() < 0.7 else _any_colour(rng)
+    colour: str | RGB = "green" if rng.random() < 0.7 else _any_colour(rng)
     length = pose.radius * rng.uniform(0.7, 1.3)
     blade = _blade("pointed", length, length * rng.uniform(0.2, 0.3)) - (length / 2, 0)
     points = middle + blade @ _rotation(rng.uniform(0, 2 * np.pi)).T

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+from torchvision.transforms import v2
+
 from xaicore.classifier import Classifier, load_weights
 from xaicore.data.flowers import class_names
 from xaicore.models.small import SmallResNet
@@ -12,6 +15,11 @@ FLOWER_MEAN = (0.443, 0.502, 0.403)
 FLOWER_STD = (0.222, 0.203, 0.217)
 """Mean and standard deviation of each colour channel over the 4,500 training pictures of
 ``species``, used for every task."""
+
+PIXELS = v2.Compose(
+    [v2.Resize(64), v2.CenterCrop(64), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
+)
+"""From any picture to the pixels the networks were trained on."""
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
@@ -41,5 +49,10 @@ def flower_classifier(task: str = "species", seed: int = 0) -> Classifier:
     net = SmallResNet(len(class_names(task)))
     load_weights(net, WEIGHTS / f"{task}-seed{seed}.pt")
     return Classifier(
-        net.eval(), FLOWER_MEAN, FLOWER_STD, layer="stages.2", classes=class_names(task)
+        net.eval(),
+        FLOWER_MEAN,
+        FLOWER_STD,
+        layer="stages.2",
+        classes=class_names(task),
+        transform=PIXELS,
     )

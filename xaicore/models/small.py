@@ -10,7 +10,8 @@ from torch import Tensor, nn
 class ResidualBlock(nn.Module):
     """The basic block of He et al. (2016): two 3x3 convolutions beside a shortcut.
 
-    Each rectifier is a module of its own, so a hook or a modified backward pass meets each use once.
+    Each rectifier is a module of its own, so that a hook or a modified backward pass meets every
+    use of it once.
 
     Args:
         inputs: Number of input channels.

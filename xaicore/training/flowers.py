@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from xaicore.data.flowers import Flowers
+from xaicore.files import check_output, replacing
 from xaicore.models.flowers import FLOWER_MEAN, FLOWER_STD
 from xaicore.models.small import SmallResNet
 from xaicore.training.loop import fit
@@ -17,7 +17,7 @@ from xaicore.training.loop import fit
 def train_flowers(
     task: str = "species",
     seed: int = 0,
-    epochs: int = 18,
+    epochs: int = 16,
     n: int = 4500,
     output: str | Path | None = None,
 ) -> SmallResNet:
@@ -40,9 +40,10 @@ def train_flowers(
     Raises:
         ValueError: The task does not exist, or there are too few images or epochs.
         FileNotFoundError: The folder of ``output`` does not exist.
+        IsADirectoryError: ``output`` is a folder.
     """
     if output is not None:
-        _check_folder(Path(output))
+        check_output(Path(output))
     flowers = Flowers(task, "train", n)
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (FLOWER_MEAN, FLOWER_STD))
     with torch.random.fork_rng(devices=[]):
@@ -62,22 +63,12 @@ def save_weights(net: nn.Module, path: str | Path) -> None:
         path: File to write or replace. ``torch.load(path, weights_only=True)`` reads it.
 
     Raises:
-        FileNotFoundError: The folder does not exist.
+        FileNotFoundError: The folder of ``path`` does not exist.
+        IsADirectoryError: ``path`` is a folder.
     """
-    path = Path(path)
-    _check_folder(path)
     state = {
-        name: value.half() if value.is_floating_point() else value
+        name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in net.state_dict().items()
     }
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        torch.save(state, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _check_folder(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"the folder {path.parent} does not exist: create it first")
+    with replacing(Path(path)) as part, part.open("wb") as file:
+        torch.save(state, file)  # by handle, for torch writes a path's name into the file
