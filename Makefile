@@ -13,7 +13,7 @@ export OMP_NUM_THREADS := 1
 export SOURCE_DATE_EPOCH := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint outputs references colab pins clean
+.PHONY: help book test lint outputs references records colab pins clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,9 @@ outputs: $(READY) ## Run the notebooks' smoke profile and store the outputs in n
 
 references: $(READY) ## Publish the values that the chapters of a profile check (PROFILE)
 	@$(RUN) book/build.py --references --profile $(PROFILE)
+
+records: $(READY) ## Measure on the photographs of XAICORE_DATA again and store the records (an hour)
+	@$(RUN) book/records.py
 
 colab: $(READY) ## Rehearse the chapters as on Colab: the package as a wheel, each notebook alone
 	@$(RUN) -m pytest -q tests/book/test_colab.py

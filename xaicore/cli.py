@@ -113,8 +113,11 @@ def _explain(options: argparse.Namespace) -> None:
     p, o = confidence(classifier, images, maps, chosen)
 
     name = _class_name(classifier, chosen)
-    figure = plotting.overlay(
-        images.cpu(), maps.cpu(), [f"{plotting.LABELS[options.method]}: {name}"], tile=3.2
+    figure = plotting.grid(
+        {"": [plotting.pixels(images[0]), plotting.blend(images[0], maps[0])]},
+        [f"what {options.model} sees", f"{plotting.LABELS[options.method]}: {name}"],
+        tile=3.2,
+        colorbar=True,
     )
     with replacing(options.output) as file:
         figure.savefig(file, dpi=150, bbox_inches="tight")

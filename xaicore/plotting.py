@@ -22,7 +22,7 @@ PALETTE = {
 """One colour per method through the book, from the Okabe-Ito set, safe for colour-blind readers."""
 
 LABELS = {"cam": "CAM", "grad-cam": "Grad-CAM", "opti-cam": "Opti-CAM", "fake-cam": "Fake-CAM"}
-TILE = 0.98
+TILE = 1.25
 """Width and height of a picture in a grid, in inches."""
 
 
@@ -72,19 +72,16 @@ def blend(image: Tensor, saliency: Tensor, strength: float = 0.75) -> np.ndarray
     return (1 - opacity) * grey + opacity * colour
 
 
-def overlay(
-    images: Tensor, maps: Tensor, titles: Sequence[str] | None = None, tile: float = TILE
-) -> Figure:
+def overlay(images: Tensor, maps: Tensor, titles: Sequence[str] | None = None) -> Figure:
     """Draw a row of images with their maps laid over them, and the colour scale.
 
     Args:
         images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
         maps: saliency ``(B, 1, H, W)`` in ``[0, 1]``.
         titles: one for each image.
-        tile: width and height of a picture, in inches.
     """
     rows = {"image": list(map(pixels, images)), "saliency": list(map(blend, images, maps))}
-    return grid(rows, titles, tile, colorbar=True)
+    return grid(rows, titles, colorbar=True)
 
 
 def grid(

@@ -17,7 +17,7 @@ class Explainer(ABC):
 
     Calling it returns saliency ``(B, 1, H, W)`` in ``[0, 1]``: the raw map, upsampled bilinearly to
     the image and then brought to ``[0, 1]``. Images are explained independently of one another: a
-    batch gives what its images give one by one.
+    batch gives what its images give one by one, to within the rounding of the network itself.
 
     Args:
         classifier: the classifier to explain, in evaluation mode.
