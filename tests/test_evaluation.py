@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 
 from tests.networks import classifier, pictures
 from xaicore.attribution import FakeCAM, GradCAM
-from xaicore.evaluation import evaluate, measure, paired_difference, score, summarize
+from xaicore.evaluation import as_table, evaluate, measure, paired_difference, score, summarize
 from xaicore.metrics import average_drop, average_gain, average_increase, confidence
 
 TARGETS = torch.tensor([0, 1, 2, 3, 4, 0, 1])
@@ -79,6 +79,15 @@ def test_a_summary_is_the_mean_with_its_interval() -> None:
 def test_repeating_the_same_images_does_not_narrow_the_interval() -> None:
     once, thrice = (summarize(table({"a": [0.1, 0.2, 0.4]}, seeds)) for seeds in (1, 3))
     pd.testing.assert_frame_equal(once, thrice)
+
+
+def test_a_table_for_reading_has_a_row_per_method_and_two_columns_per_metric() -> None:
+    summary = summarize(records())
+    found = as_table(summary, {"grad-cam": "Grad-CAM", "fake-cam": "Fake-CAM"})
+    assert list(found) == ["AD ↓", "± AD", "AG ↑", "± AG", "AI ↑", "± AI"]
+    assert list(found.index) == ["Grad-CAM", "Fake-CAM"]
+    assert found.loc["Grad-CAM", "AD ↓"] == summary.loc[("grad-cam", "AD"), "mean"]
+    assert found.loc["Fake-CAM", "± AG"] == summary.loc[("fake-cam", "AG"), "half_width"]
 
 
 def test_a_paired_difference_compares_the_same_images() -> None:

@@ -66,7 +66,8 @@ def glue(name: str, value: object, fmt: str | None = None) -> None:
     if fmt is None:
         data, metadata = shell.display_formatter.format(_scalar(value))
     else:
-        data, metadata = {"text/plain": repr(format(_scalar(value), fmt))}, {}
+        text = repr(format(_scalar(value), fmt))  # quoted: a bare "0.10" would be read as 0.1
+        data, metadata = {"text/plain": text}, {}
     metadata["scrapbook"] = {"name": name, "mime_prefix": _RECORD}
     display({_RECORD + mime: shown for mime, shown in data.items()}, raw=True, metadata=metadata)
 

@@ -58,6 +58,11 @@ def test_without_iterations_the_map_is_the_mean_of_the_channels() -> None:
     torch.testing.assert_close(found[:, 0], features.mean(1))
 
 
+def test_the_same_call_gives_the_same_bits() -> None:
+    explain, images = OptiCAM(classifier(), iterations=30), pictures()
+    assert torch.equal(explain(images, TARGETS), explain(images, TARGETS))
+
+
 def test_weights_are_convex_and_the_objective_rises() -> None:
     found = OptiCAM(classifier(), iterations=40).optimise(pictures(), TARGETS)
     assert found.objective.shape == (40, 3)

@@ -79,10 +79,10 @@ def test_a_stored_file_holds_the_weights_in_half_precision(tmp_path):
     assert next(net.parameters()).dtype == torch.float32
 
 
-def test_the_same_weights_give_the_same_bytes_whatever_the_name(tmp_path):
+def test_the_same_weights_give_the_same_bytes_whatever_their_name_and_memory_order(tmp_path):
     net = SmallResNet(2)
-    for name in ("one.pt", "another.pt"):
-        save_weights(net, tmp_path / name)
+    save_weights(net, tmp_path / "one.pt")
+    save_weights(net.to(memory_format=torch.channels_last), tmp_path / "another.pt")
     assert (tmp_path / "one.pt").read_bytes() == (tmp_path / "another.pt").read_bytes()
 
 

@@ -67,7 +67,9 @@ def save_weights(net: nn.Module, path: str | Path) -> None:
         IsADirectoryError: ``path`` is a folder.
     """
     state = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
+        name: (value.half() if value.is_floating_point() else value).clone(
+            memory_format=torch.contiguous_format
+        )
         for name, value in net.state_dict().items()
     }
     with replacing(Path(path)) as part, part.open("wb") as file:
