@@ -124,6 +124,14 @@ class TestTable:
             report.table(frame, "toy", "A table.")
 
 
+def test_a_picture_carries_its_caption_and_its_alt_text():
+    shown = report.picture(plt.figure(figsize=(1, 1)), "Below <it>.", 'Shows "it"')
+    soup = BeautifulSoup(shown.html, "html.parser")
+    assert soup.img["alt"] == repr(shown) == 'Shows "it"'
+    assert soup.img["src"].startswith("data:image/png;base64,")
+    assert soup.figcaption.text == "Below <it>."
+
+
 class TestSlider:
     def test_frames_share_one_input(self):
         figures = [plt.figure(figsize=(1, 1)) for _ in range(3)]

@@ -119,6 +119,21 @@ def table(
     return Fragment(html, f"{caption}\n{frame.to_string(index=False)}")
 
 
+def picture(figure: Figure, caption: str, alt: str) -> Fragment:
+    """Show a figure that another page may show as well, through ``glue``.
+
+    Args:
+        figure: The figure; it is closed.
+        caption: What stands below it.
+        alt: What it shows, for readers who do not see it.
+    """
+    from matplotlib import pyplot as plt
+
+    image = f'<img src="{_png(figure)}" alt="{escape(alt)}">'
+    plt.close(figure)
+    return Fragment(f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>", alt)
+
+
 def slider(
     figures: Sequence[Figure], labels: Sequence[object], name: str, alt: str, start: int = 0
 ) -> Fragment:
