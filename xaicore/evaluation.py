@@ -83,7 +83,7 @@ def measure(
 
 @torch.no_grad()
 def _probability(classifier: Classifier, images: Tensor, targets: Tensor) -> Tensor:
-    return probability(classifier(images), targets).cpu()
+    return probability(classifier(images), targets)
 
 
 def score(confidences: pd.DataFrame) -> pd.DataFrame:

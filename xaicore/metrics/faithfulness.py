@@ -46,7 +46,7 @@ def confidence(
         baseline: what replaces removed pixels: ``"black"``, ``"mean"``, ``"blur"`` or pixels.
 
     Returns:
-        ``(p, o)``, float64, each ``(B,)``.
+        ``(p, o)``, float64, each ``(B,)``, on the CPU: not every device has float64.
 
     Raises:
         ValueError: images, maps or targets cannot be used; the message says why.
@@ -63,8 +63,8 @@ def confidence(
 
 
 def probability(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the softmax probability of each target ``(B,)``, in float64."""
-    return logits.double().log_softmax(1).gather(1, targets[:, None])[:, 0].exp()
+    """Return the softmax probability of each target ``(B,)``, in float64, on the CPU."""
+    return logits.cpu().double().log_softmax(1).gather(1, targets.cpu()[:, None])[:, 0].exp()
 
 
 def average_drop(p: Tensor, o: Tensor) -> Tensor:
