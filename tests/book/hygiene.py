@@ -12,6 +12,7 @@ from nbformat import NotebookNode
 REPOSITORY = "https://github.com/executable-thesis/xaicore"
 PARAMETERS = {"profile": "smoke", "device": "cpu", "seed": 0, "n_images": None}
 IMAGES = {"image/png", "image/svg+xml"}
+WIDGET = "application/vnd.jupyter.widget-view+json"
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = (str(ROOT), *(f"{place}/" for place in (Path.home(), tempfile.gettempdir())))
 NOT_PROSE = re.compile(
@@ -62,6 +63,8 @@ def _outputs(notebook: NotebookNode) -> Iterator[str]:
             foreign |= set(re.findall(r"data:(image/[\w+]+)", text)) - IMAGES
             if foreign:
                 yield f"{cell.id}: stored pictures are PNG or SVG, not {', '.join(sorted(foreign))}"
+            if WIDGET in output.get("data", {}):
+                yield f"{cell.id}: a widget, which shows nothing without a kernel"
             if any(place in text for place in MACHINE):
                 yield f"{cell.id}: a path of the machine that ran it"
 

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tests.book.hygiene import REPOSITORY, problems
+from tests.book.hygiene import REPOSITORY, WIDGET, problems
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 PARAMETERS = 'profile = "smoke"\ndevice = "cpu"\nseed = 0\nn_images = None'
@@ -69,6 +69,7 @@ BREAKS = {
     "tagged 'parameters'": _set("cells", 2, "source", PARAMETERS.replace("smoke", "book")),
     "without caption": _set("cells", 3, "metadata", "mystnb", "image", "alt", ""),
     "not image/jpeg": _set("cells", 3, "outputs", 0, "data", {"image/jpeg": "AAAA"}),
+    "a widget": _set("cells", 3, "outputs", 0, "data", WIDGET, {}),
     "stderr in the stored output": _set("cells", 4, "outputs", 0, "name", "stderr"),
     "path of the machine": _set("cells", 4, "outputs", 0, "text", f"{Path.home()}/x"),
     "does not check": _set("cells", 4, "metadata", {}),

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from xaicore.data.rendering import PARTS, SHAPES, SUBPIXELS, Flower, Layout, Scene, Stream, stream
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """Maps (network, images, targets) to the scalar to minimise."""
