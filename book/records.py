@@ -23,9 +23,10 @@ from torch.utils.data import Subset
 from torchvision.transforms import v2
 
 from xaicore.attribution import FakeCAM, GradCAM, OptiCAM
-from xaicore.classifier import Classifier
+from xaicore.classifier import Classifier, to_pixels
 from xaicore.data.folders import ImageTable, find_data
 from xaicore.evaluation import measure
+from xaicore.files import replacing
 from xaicore.report import REFERENCES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,10 +39,8 @@ BASELINES = ("black", "mean")
 def photographs(data: Path, count: int) -> Subset[tuple[torch.Tensor, int]]:
     """Return the first ImageNet validation images of the folder, squeezed to 224 x 224 pixels."""
     folder = data / "imagenet_val1300"
-    transform = v2.Compose(
-        [v2.Resize((224, 224)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
-    )
-    table = ImageTable(folder / "images", folder / "labels.csv", transform)
+    square = to_pixels(v2.Resize((224, 224)))
+    table = ImageTable(folder / "images", folder / "labels.csv", square)
     return Subset(table, range(min(count, len(table))))
 
 
@@ -101,8 +100,10 @@ def main() -> int:
     began = time.perf_counter()
     records = real_records(data, options.images, options.batch)
     source = provenance(time.perf_counter() - began, records["image"].nunique())
-    records.to_csv(REFERENCES / f"{NAME}.csv", index=False)
-    (REFERENCES / f"{NAME}.provenance.json").write_text(json.dumps(source, indent=2) + "\n")
+    with replacing(REFERENCES / f"{NAME}.csv") as file:
+        records.to_csv(file, index=False)
+    with replacing(REFERENCES / f"{NAME}.provenance.json") as file:
+        file.write_text(json.dumps(source, indent=2) + "\n")
     print(f"{len(records)} records in {source['seconds']} s: {REFERENCES / NAME}.csv")
     return 0
 

@@ -9,7 +9,8 @@ import nbformat
 import pytest
 import yaml
 
-REPOSITORY = "https://github.com/executable-thesis/xaicore"
+from tests.book.hygiene import REPOSITORY
+
 HOSTS = ["py" + "pi.org", "python" + "hosted", "npm" + "js.org", "ana" + "conda.org/"]
 MACHINE = ["/ro" + "ot/", "/ho" + "me/", "/wo" + "rk/", "/Us" + "ers/"]
 TEXT = {".py", ".md", ".toml", ".txt", ".yml", ".ipynb", ".json", ".css", ".js", ".cff", ".bib", ""}

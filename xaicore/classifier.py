@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -69,8 +69,8 @@ class Classifier(nn.Module):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
         self.layer_name = _layer_name(net, layer)
         self.classes = None if classes is None else tuple(classes)
-        transform = transform or v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, True)])
-        object.__setattr__(self, "transform", transform)  # a setting, not a part of the network
+        # A setting, not a part of the network: nn.Module would register it as a submodule.
+        object.__setattr__(self, "transform", transform or to_pixels())
 
     @property
     def layer(self) -> nn.Module:
@@ -112,8 +112,7 @@ class Classifier(nn.Module):
             raise ValueError(
                 f"{len(matches)} classes are called '{name}': give one number of {matches}"
             )
-        near = difflib.get_close_matches(name.lower(), [c.lower() for c in classes], n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        hint = _hint(name.lower(), [known.lower() for known in classes])
         raise ValueError(f"no class is called '{name}'{hint}")
 
     @classmethod
@@ -133,9 +132,9 @@ class Classifier(nn.Module):
         """
         known = models.list_models(module=models)
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=3)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise ValueError(f"torchvision has no classification network called '{name}'{hint}")
+            raise ValueError(
+                f"torchvision has no classification network called '{name}'{_hint(name, known)}"
+            )
         default = models.get_model_weights(name).DEFAULT
         try:
             net = models.get_model(name, weights=default if weights == "DEFAULT" else None)
@@ -176,15 +175,26 @@ def load_weights(net: nn.Module, path: Path) -> None:
         ) from error
 
 
+def to_pixels(*steps: nn.Module) -> v2.Compose:
+    """Return the transform from a PIL picture, through ``steps``, to pixels in ``[0, 1]``."""
+    return v2.Compose([*steps, v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    """Return the question that ends an error about an unknown name; empty if none is near."""
+    near = difflib.get_close_matches(name, list(known), n=3)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
 def _layer_name(net: nn.Module, layer: nn.Module | str | None) -> str | None:
     names = dict(net.named_modules())
     if layer is None:
         return _known_layer(net)
     if isinstance(layer, str):
         if layer not in names or not layer:
-            near = difflib.get_close_matches(layer, names, n=3)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise ValueError(f"layer: the network has no module called '{layer}'{hint}")
+            raise ValueError(
+                f"layer: the network has no module called '{layer}'{_hint(layer, names)}"
+            )
         return layer
     for name, module in names.items():
         if module is layer and name:
@@ -200,13 +210,7 @@ def _known_layer(net: nn.Module) -> str | None:
 
 def _pixels(preset: nn.Module) -> v2.Compose:
     """The evaluation transform of a torchvision weight preset, without its normalisation."""
-    return v2.Compose(
-        [
-            v2.Resize(
-                preset.resize_size, interpolation=preset.interpolation, antialias=preset.antialias
-            ),
-            v2.CenterCrop(preset.crop_size),
-            v2.ToImage(),
-            v2.ToDtype(torch.float32, scale=True),
-        ]
+    resize = v2.Resize(
+        preset.resize_size, interpolation=preset.interpolation, antialias=preset.antialias
     )
+    return to_pixels(resize, v2.CenterCrop(preset.crop_size))

@@ -21,7 +21,7 @@ from xaicore.metrics.faithfulness import (
 )
 
 METRICS = {"AD": average_drop, "AG": average_gain, "AI": average_increase}
-CONFIDENCE_LEVEL = 1.96
+STANDARD_ERRORS = 1.96
 """Half-width of a 95 % interval of a mean, in standard errors."""
 
 
@@ -112,7 +112,7 @@ def summarize(records: pd.DataFrame, by: Sequence[str] = ("method",)) -> pd.Data
     return pd.DataFrame(
         {
             "mean": groups.mean(),
-            "half_width": CONFIDENCE_LEVEL * groups.sem(),
+            "half_width": STANDARD_ERRORS * groups.sem(),
             "n": groups.size(),
         }
     )

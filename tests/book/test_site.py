@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-REPOSITORY = "https://github.com/executable-thesis/xaicore"
+from tests.book.hygiene import REPOSITORY
+
 COLAB = "https://colab.research.google.com/github/executable-thesis/xaicore/blob/main/"
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
 

@@ -54,17 +54,20 @@ class Explainer(ABC):
 
     def raw(self, images: Tensor, targets: Tensor | int | None = None) -> Tensor:
         """Return the map before upsampling and normalisation, ``(B, 1, h, w)``, detached."""
-        return self._raw(images, self.check(images, targets)).detach()
-
-    def check(self, images: Tensor, targets: Tensor | int | None) -> Tensor | None:
-        """Refuse what cannot be explained; return the targets as ``(B,)`` or ``None``."""
-        check_images(images)
-        check_evaluation_mode(self.classifier)
-        return check_targets(targets, images)
+        return self._raw(images, check_inputs(self.classifier, images, targets)).detach()
 
     @abstractmethod
     def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
         """Compute the raw map of checked images; ``targets`` is ``(B,)`` or ``None``."""
+
+
+def check_inputs(
+    classifier: Classifier, images: Tensor, targets: Tensor | int | None
+) -> Tensor | None:
+    """Refuse what no method and no metric can use; return the targets ``(B,)``, or ``None``."""
+    check_images(images)
+    check_evaluation_mode(classifier)
+    return check_targets(targets, images)
 
 
 def check_images(images: Tensor) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from xaicore.attribution.cam import combine, full_precision
 from xaicore.attribution.capture import capture, frozen, gradients_on, own
-from xaicore.attribution.explainer import Explainer, resolve_targets
+from xaicore.attribution.explainer import Explainer, check_inputs, resolve_targets
 from xaicore.classifier import Classifier
 from xaicore.masking import mask, normalize, removed, upsample
 
@@ -84,7 +84,7 @@ class OptiCAM(Explainer):
 
     def optimise(self, images: Tensor, targets: Tensor | int | None = None) -> Optimisation:
         """Return the weights and the path of the objective; the arguments are those of a call."""
-        return self._optimise(images, self.check(images, targets))
+        return self._optimise(images, check_inputs(self.classifier, images, targets))
 
     def _optimise(self, images: Tensor, targets: Tensor | None) -> Optimisation:
         captured = capture(self.classifier, images)

@@ -14,12 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xaicore.attribution.explainer import (
-    check_evaluation_mode,
-    check_images,
-    check_targets,
-    resolve_targets,
-)
+from xaicore.attribution.explainer import check_inputs, resolve_targets
 from xaicore.classifier import Classifier
 from xaicore.masking import mask, removed
 
@@ -51,10 +46,8 @@ def confidence(
     Raises:
         ValueError: images, maps or targets cannot be used; the message says why.
     """
-    check_images(images)
-    check_evaluation_mode(classifier)
+    checked = check_inputs(classifier, images, targets)
     check_maps(maps, images)
-    checked = check_targets(targets, images)
     logits = classifier(images)
     classes = resolve_targets(checked, logits)
     absent = removed(images, baseline, classifier.mean)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torchvision.transforms import v2
 
-from xaicore.classifier import Classifier, load_weights
+from xaicore.classifier import Classifier, load_weights, to_pixels
 from xaicore.data.flowers import class_names
 from xaicore.models.small import SmallResNet
 
@@ -16,9 +15,7 @@ FLOWER_STD = (0.222, 0.203, 0.217)
 """Mean and standard deviation of each colour channel over the 4,500 training pictures of
 ``species``, used for every task."""
 
-PIXELS = v2.Compose(
-    [v2.Resize(64), v2.CenterCrop(64), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
-)
+PIXELS = to_pixels(v2.Resize(64), v2.CenterCrop(64))
 """From any picture to the pixels the networks were trained on."""
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
