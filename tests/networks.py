@@ -47,3 +47,34 @@ class LinearPixels(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.features(images).sum(dim=(2, 3))
+
+
+class Counter(nn.Module):
+    """Counts the images that pass forward and the gradients that come back to the input."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.forwards = 0
+        self.backwards = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.forwards += len(images)
+        if images.requires_grad:
+            images.register_hook(self._came_back)
+        return self.net(images)
+
+    def _came_back(self, gradient: Tensor) -> None:
+        self.backwards += len(gradient)
+
+
+def state_of(model: nn.Module) -> list[object]:
+    """Everything about a model that a call could disturb."""
+    parts: list[object] = []
+    for name, module in model.named_modules():
+        hooks = [len(v) for k, v in vars(module).items() if k.endswith("hooks")]
+        parts += [name, module.training, hooks]
+    for name, parameter in model.named_parameters():
+        parts += [name, parameter.requires_grad, parameter.grad, id(parameter), parameter._version]
+    parts += [(name, id(buffer), buffer._version) for name, buffer in model.named_buffers()]
+    return parts

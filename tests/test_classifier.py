@@ -11,7 +11,9 @@ import torch
 from PIL import Image
 from torchvision import models
 
+import xaicore as xc
 from tests.networks import pictures, pooled_network
+from xaicore.attribution.capture import capture
 from xaicore.classifier import Classifier
 
 LAYERS = {
@@ -22,7 +24,9 @@ LAYERS = {
     "squeezenet1_0": (512, 3),
     "efficientnet_b0": (1280, 2),
     "densenet121": (1024, 2),
-    "convnext_tiny": (768, 2),
+    "convnext_small": (768, 2),
+    "convnext_base": (1024, 2),
+    "swin_t": (768, 2),
 }
 
 
@@ -119,3 +123,52 @@ def test_preprocessing_gives_pixels_of_the_networks_size() -> None:
     pixels = model.preprocess(Image.new("L", (300, 200), 128))
     assert pixels.shape == (1, 3, 224, 224)
     torch.testing.assert_close(pixels, torch.full_like(pixels, 128 / 255))
+
+
+@pytest.mark.parametrize("name", [*LAYERS, "vit_b_16"])
+def test_networks_work_out_of_the_box(name: str) -> None:
+    side = 224 if name.startswith("vit") else 64
+    model = Classifier.from_torchvision(name, weights=None)
+    if name.startswith("vit"):
+        torch.nn.init.normal_(model.net.heads.head.weight)  # zero until it is trained
+    images = pictures(1, side, side)
+    assert xc.GradCAM(model)(images, 3).shape == (1, 1, side, side)
+    captured = capture(model, images)
+    assert captured.gradient.any()
+    assert captured.features.shape[2:] == captured.gradient.shape[2:]
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "side"),
+    [
+        ("deit_tiny_patch16_224", "blocks.11.norm1", 224),
+        ("resnet18", "features", 64),
+        ("mobilenetv3_small_050", "features", 64),
+        ("swin_tiny_patch4_window7_224", "features", 224),
+    ],
+)
+def test_any_timm_network_works_by_name(name: str, layer: str, side: int) -> None:
+    pytest.importorskip("timm")
+    model = xc.from_timm(name, weights=None)
+    assert model.layer_name == layer
+    assert not model.training
+    maps = xc.GradCAM(model)(pictures(1, side, side), 3)
+    assert maps.shape == (1, 1, side, side)
+    assert model.preprocess(Image.new("RGB", (300, 260))).shape == (
+        1,
+        3,
+        *(2 * [model_side(model)]),
+    )
+
+
+def model_side(model: Classifier) -> int:
+    """The side of the pictures a classifier's transform makes."""
+    return model.preprocess(Image.new("RGB", (400, 400))).shape[-1]
+
+
+def test_an_unknown_timm_network_is_refused() -> None:
+    pytest.importorskip("timm")
+    with pytest.raises(
+        ValueError, match="timm has no network called 'resnet18x'; did you mean resnet18"
+    ):
+        xc.from_timm("resnet18x")

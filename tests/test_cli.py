@@ -26,12 +26,16 @@ def flower(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("method", METHODS)
+ATTENTION = {"raw-attention", "rollout", "tibav"}
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - ATTENTION))
 def test_explain_writes_the_overlay_and_prints_what_the_network_sees(
     method: str, flower: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "map.png"
-    options = ["--iterations", "3"] if method == "opti-cam" else []
+    iterative = method in {"opti-cam", "extremal-perturbation"}
+    options = ["--iterations", "3"] if iterative else []
     command = ["explain", str(flower), "--method", method, "--model", "flowers", "-o", str(output)]
     assert main([*command, *options]) == 0
     with Image.open(output) as overlay:
@@ -104,6 +108,8 @@ def refused(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     ("options", "words"),
     [
         (["--model", "resnet-18"], "did you mean resnet18"),
+        (["--model", "timm/resnet-18"], "did you mean resnet18"),
+        (["--method", "rollout"], "has no self-attention"),
         (["--method", "opticam"], "no method is called 'opticam'"),
         (["--target", "daffodil"], "no class is called 'daffodil'"),
         (["--target", "99"], "out of range"),

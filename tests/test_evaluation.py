@@ -10,8 +10,28 @@ from torch.utils.data import TensorDataset
 
 from tests.networks import classifier, pictures
 from xaicore.attribution import FakeCAM, GradCAM
-from xaicore.evaluation import as_table, evaluate, measure, paired_difference, score, summarize
-from xaicore.metrics import average_drop, average_gain, average_increase, confidence
+from xaicore.evaluation import (
+    ARROWS,
+    MEASURED,
+    Truth,
+    as_table,
+    evaluate,
+    measure,
+    paired_difference,
+    score,
+    summarize,
+)
+from xaicore.metrics import (
+    CausalProtocol,
+    auc,
+    average_drop,
+    average_gain,
+    average_increase,
+    confidence,
+    energy_pointing_game,
+    insertion_deletion,
+    relevance_mass_accuracy,
+)
 
 TARGETS = torch.tensor([0, 1, 2, 3, 4, 0, 1])
 
@@ -53,7 +73,7 @@ def test_records_do_not_depend_on_the_batch_size() -> None:
 def test_scores_follow_from_stored_confidences() -> None:
     model = classifier().double()
     stored = measure(model, TensorDataset(pictures(7).double(), TARGETS), {"m": GradCAM(model)})
-    assert list(stored) == ["image", "target", "method", "p", "o", "seconds"]
+    assert list(stored) == ["image", "target", "method", "p", "o", "seconds", "degenerate"]
     assert len(score(stored)) == 3 * len(stored)
 
 
@@ -97,3 +117,69 @@ def test_a_paired_difference_compares_the_same_images() -> None:
     assert row["half_width"] == pytest.approx(0, abs=1e-9)
     with pytest.raises(ValueError, match="no method called c"):
         paired_difference(paired, "a", "c")
+
+
+CURVES = CausalProtocol(steps=5)
+
+
+def everything(batch_size: int = 3, maps: torch.Tensor | None = None) -> pd.DataFrame:
+    """Measure Grad-CAM, or maps made before, by every metric there is."""
+    model, images = classifier().double(), pictures(7).double()
+    boxes = [torch.tensor([[2.0, 2.0, 9.0, 12.0]])] * 6 + [
+        torch.tensor([[0.0, 0, 5, 5], [8, 8, 16, 16]])
+    ]
+    masks = torch.zeros(7, 1, 16, 16, dtype=torch.float64)
+    masks[..., 3:9, 4:10] = 1
+    return measure(
+        model,
+        TensorDataset(images, TARGETS),
+        {"m": GradCAM(model) if maps is None else maps},
+        batch_size=batch_size,
+        curves=CURVES,
+        truth=Truth(boxes, masks),
+    )
+
+
+def test_every_metric_is_its_function_image_by_image() -> None:
+    model, images = classifier().double(), pictures(7).double()
+    found = everything()
+    assert set(MEASURED) <= set(found)
+    maps = GradCAM(model)(images, TARGETS)
+    curves = insertion_deletion(model, images, maps, None, CURVES)
+    np.testing.assert_allclose(found["insertion"], auc(curves.insertion), atol=1e-12)
+    np.testing.assert_allclose(found["deletion"], auc(curves.deletion), atol=1e-12)
+    masks = torch.zeros(7, 1, 16, 16)
+    masks[..., 3:9, 4:10] = 1
+    np.testing.assert_allclose(found["RMA"], relevance_mass_accuracy(maps, masks), atol=1e-12)
+    last = torch.tensor([[0.0, 0, 5, 5], [8, 8, 16, 16]])
+    assert found["EP"].iloc[6] == pytest.approx(float(energy_pointing_game(maps[6:], [last])))
+    records = score(found)
+    assert len(records) == 7 * len(ARROWS)
+    assert set(records["metric"]) == set(ARROWS)
+
+
+def test_measuring_does_not_depend_on_the_batch_size() -> None:
+    one, all_at_once = (everything(size).drop(columns="seconds") for size in (1, 7))
+    pd.testing.assert_frame_equal(one, all_at_once, rtol=1e-9)
+
+
+def test_maps_made_elsewhere_are_scored_alike() -> None:
+    model, images = classifier().double(), pictures(7).double()
+    maps = GradCAM(model).raw(images, TARGETS)
+    ours, theirs = (
+        table.drop(columns="seconds") for table in (everything(), everything(maps=maps))
+    )
+    pd.testing.assert_frame_equal(ours, theirs)
+
+
+def test_degenerate_maps_are_counted() -> None:
+    model, images = classifier(), pictures(7)
+    maps = torch.rand(7, 1, 4, 4)
+    maps[2] = 0.5
+    found = measure(model, TensorDataset(images, TARGETS), {"m": maps})
+    assert found["degenerate"].tolist() == [False, False, True, False, False, False, False]
+
+
+def test_a_logarithm_is_no_percentage() -> None:
+    records = pd.DataFrame({"image": [0, 1], "method": "m", "metric": "SM", "value": [1.0, 3.0]})
+    assert summarize(records).loc[("m", "SM"), "mean"] == 2

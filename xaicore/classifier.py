@@ -23,6 +23,7 @@ CAM_LAYERS = {
     "MobileNetV2": "features",
     "ResNet": "layer4",
     "SqueezeNet": "features",
+    "SwinTransformer": "permute",
 }
 """The last spatial feature map of each torchvision architecture, by class name."""
 
@@ -112,8 +113,8 @@ class Classifier(nn.Module):
             raise ValueError(
                 f"{len(matches)} classes are called '{name}': give one number of {matches}"
             )
-        hint = _hint(name.lower(), [known.lower() for known in classes])
-        raise ValueError(f"no class is called '{name}'{hint}")
+        near = hint(name.lower(), [known.lower() for known in classes])
+        raise ValueError(f"no class is called '{name}'{near}")
 
     @classmethod
     def from_torchvision(cls, name: str, weights: str | Path | None = "DEFAULT") -> Classifier:
@@ -133,7 +134,7 @@ class Classifier(nn.Module):
         known = models.list_models(module=models)
         if name not in known:
             raise ValueError(
-                f"torchvision has no classification network called '{name}'{_hint(name, known)}"
+                f"torchvision has no classification network called '{name}'{hint(name, known)}"
             )
         default = models.get_model_weights(name).DEFAULT
         try:
@@ -180,7 +181,7 @@ def to_pixels(*steps: nn.Module) -> v2.Compose:
     return v2.Compose([*steps, v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
 
 
-def _hint(name: str, known: Iterable[str]) -> str:
+def hint(name: str, known: Iterable[str]) -> str:
     """Return the question that ends an error about an unknown name; empty if none is near."""
     near = difflib.get_close_matches(name, list(known), n=3)
     return f"; did you mean {' or '.join(near)}?" if near else ""
@@ -189,11 +190,11 @@ def _hint(name: str, known: Iterable[str]) -> str:
 def _layer_name(net: nn.Module, layer: nn.Module | str | None) -> str | None:
     names = dict(net.named_modules())
     if layer is None:
-        return _known_layer(net)
+        return known_layer(net)
     if isinstance(layer, str):
         if layer not in names or not layer:
             raise ValueError(
-                f"layer: the network has no module called '{layer}'{_hint(layer, names)}"
+                f"layer: the network has no module called '{layer}'{hint(layer, names)}"
             )
         return layer
     for name, module in names.items():
@@ -202,10 +203,18 @@ def _layer_name(net: nn.Module, layer: nn.Module | str | None) -> str | None:
     raise ValueError("layer: this module is not part of the network (see net.named_modules())")
 
 
-def _known_layer(net: nn.Module) -> str | None:
+def known_layer(net: nn.Module) -> str | None:
+    """Return the name of the layer a CAM looks at in a known architecture, else None.
+
+    In a vision transformer it is the first normalisation of the last block: what comes after it
+    reaches the logits through the class token alone.
+    """
     if isinstance(net, models.VGG):  # the last convolution, before the last max-pooling
         return f"features.{len(net.features) - 2}"
-    return CAM_LAYERS.get(type(net).__name__)
+    if isinstance(net, models.VisionTransformer):
+        return f"encoder.layers.encoder_layer_{len(net.encoder.layers) - 1}.ln_1"
+    name = CAM_LAYERS.get(type(net).__name__)
+    return name if name in dict(net.named_modules()) else None
 
 
 def _pixels(preset: nn.Module) -> v2.Compose:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import sys
 import time
 from collections.abc import Sequence
+from inspect import getdoc, signature
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,18 +15,22 @@ from matplotlib.backend_bases import FigureCanvasBase
 from torch import Tensor
 
 from xaicore import plotting
-from xaicore.attribution import METHODS, Explainer, OptiCAM
+from xaicore.attribution import METHODS, Explainer
 from xaicore.classifier import Classifier, load_weights
 from xaicore.data.flowers import Flowers
 from xaicore.data.folders import load_image
 from xaicore.files import check_output, replacing
 from xaicore.metrics.faithfulness import average_drop, average_gain, confidence, probability
 from xaicore.models.flowers import FLOWER_MEAN, FLOWER_STD, flower_classifier
+from xaicore.models.timm import from_timm
 from xaicore.training.flowers import train_flowers
 from xaicore.training.loop import accuracy
 
 FLOWERS = "flowers"
 """The name under which the book's own network is a model of the command line."""
+
+TIMM = "timm/"
+"""What stands before the name of a network of timm."""
 
 TOP = 3
 """How many predicted classes are printed."""
@@ -45,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         message = " ".join(str(error).split())
         print(f"xaicore: error: {message}", file=sys.stderr)
         return 2
@@ -61,11 +65,13 @@ def _parser() -> Parser:
     explain.add_argument("picture", type=Path, help="a photograph: JPEG, PNG, …")
     explain.add_argument("--method", default="opti-cam", help="see `xaicore methods`")
     explain.add_argument(
-        "--model", default="resnet18", help=f"a torchvision network, or '{FLOWERS}', the book's own"
+        "--model",
+        default="resnet18",
+        help=f"a torchvision network, '{TIMM}NAME' for one of timm, or '{FLOWERS}', the book's own",
     )
     explain.add_argument("--weights", type=Path, help="a state dict; default: downloaded once")
     explain.add_argument("--target", help="class to explain, by name or number; default: predicted")
-    explain.add_argument("--iterations", type=int, help="steps of opti-cam (100)")
+    explain.add_argument("--iterations", type=int, help="steps of a method that optimises")
     explain.add_argument("--device", help="cpu, cuda, mps, …; default: cuda if there is one")
     explain.add_argument("-o", "--output", type=Path, required=True, help="picture to write")
 
@@ -88,9 +94,10 @@ def _methods(_: argparse.Namespace) -> None:
     costs = max(len(method.cost) for method in METHODS.values())
     print(f"{'method':{width}}  {'cost per image':{costs}}  what it is")
     for name, method in METHODS.items():
-        summary = (inspect.getdoc(method) or "").splitlines()[0]
+        summary = (getdoc(method) or "").splitlines()[0]
         print(f"{name:{width}}  {method.cost:{costs}}  {summary}")
-    print("F: a forward pass of the network; B: a backward pass; T: iterations")
+    print("F: a forward pass of the network; B: a backward pass; K: feature maps; T: iterations;")
+    print("N, n: masks, samples or steps")
 
 
 def _explain(options: argparse.Namespace) -> None:
@@ -149,7 +156,8 @@ def _classifier(options: argparse.Namespace) -> Classifier:
             load_weights(classifier.net, options.weights)
     else:
         weights = "DEFAULT" if options.weights is None else options.weights
-        classifier = Classifier.from_torchvision(options.model, weights)
+        build = from_timm if options.model.startswith(TIMM) else Classifier.from_torchvision
+        classifier = build(options.model.removeprefix(TIMM), weights)
     try:
         return classifier.to(device)
     except (RuntimeError, AssertionError) as error:
@@ -160,9 +168,12 @@ def _explainer(options: argparse.Namespace, classifier: Classifier) -> Explainer
     method = METHODS[options.method]
     if options.iterations is None:
         return method(classifier)
-    if method is not OptiCAM:
-        raise ValueError(f"--iterations is a setting of opti-cam, not of {options.method}")
-    return OptiCAM(classifier, iterations=options.iterations)
+    iterative = [name for name in METHODS if "iterations" in signature(METHODS[name]).parameters]
+    if options.method not in iterative:
+        raise ValueError(
+            f"--iterations is a setting of {' and '.join(iterative)}, not of {options.method}"
+        )
+    return method(classifier, iterations=options.iterations)  # type: ignore[call-arg]
 
 
 def _class_name(classifier: Classifier, index: int) -> str:

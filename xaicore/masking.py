@@ -34,6 +34,15 @@ def normalize(maps: Tensor) -> Tensor:
     return torch.where(span > 0, (maps - low) / torch.where(span > 0, span, 1), 0)
 
 
+def degenerate(maps: Tensor) -> Tensor:
+    """Return whether each map ``(B, 1, h, w)`` is constant, so that it points nowhere, ``(B,)``.
+
+    It is true of a raw map exactly where it is true of the saliency: ``normalize`` makes zeros of a
+    constant map, and every other map reaches 1.
+    """
+    return maps.amax(dim=(-3, -2, -1)) == maps.amin(dim=(-3, -2, -1))
+
+
 def removed(images: Tensor, baseline: str | Tensor, mean: Tensor) -> Tensor:
     """Return what stands where a mask removes pixels; broadcasts against ``images``.
 

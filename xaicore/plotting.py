@@ -13,15 +13,54 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 COLORMAP = "inferno"
-PALETTE = {
-    "cam": "#56B4E9",
-    "grad-cam": "#0072B2",
-    "opti-cam": "#D55E00",
-    "fake-cam": "#7F7F7F",
+FAMILIES = {
+    "class activation": {
+        "cam": "CAM",
+        "grad-cam": "Grad-CAM",
+        "grad-cam++": "Grad-CAM++",
+        "xgrad-cam": "XGrad-CAM",
+        "layer-cam": "Layer-CAM",
+        "hires-cam": "HiRes-CAM",
+        "ablation-cam": "Ablation-CAM",
+        "score-cam": "Score-CAM",
+    },
+    "learned": {
+        "opti-cam": "Opti-CAM",
+        "extremal-perturbation": "Extremal perturbation",
+    },
+    "masking": {"rise": "RISE", "occlusion": "Occlusion"},
+    "gradient": {
+        "saliency": "Gradient",
+        "input-x-gradient": "Input × gradient",
+        "integrated-gradients": "Integrated gradients",
+        "smoothgrad": "SmoothGrad",
+        "guided-backprop": "Guided backprop",
+        "gradient-shap": "GradientSHAP",
+    },
+    "attention": {"raw-attention": "Raw attention", "rollout": "Rollout", "tibav": "TIBAV"},
+    "no explanation": {
+        "fake-cam": "Fake-CAM",
+        "noise": "Noise",
+        "centre": "Centre",
+        "edges": "Edges",
+        "silhouette": "Silhouette",
+    },
 }
-"""One colour per method through the book, from the Okabe-Ito set, safe for colour-blind readers."""
+"""The methods, by family, as the book writes them; last, maps that explain nothing."""
 
-LABELS = {"cam": "CAM", "grad-cam": "Grad-CAM", "opti-cam": "Opti-CAM", "fake-cam": "Fake-CAM"}
+COLORS = {
+    "class activation": "#0072B2",
+    "learned": "#D55E00",
+    "masking": "#E69F00",
+    "gradient": "#009E73",
+    "attention": "#CC79A7",
+    "no explanation": "#7F7F7F",
+}
+"""One colour per family through the book: the Okabe-Ito set, safe for colour-blind readers."""
+
+LABELS = {method: label for family in FAMILIES.values() for method, label in family.items()}
+PALETTE = {method: COLORS[family] for family, names in FAMILIES.items() for method in names}
+PALETTE["cam"] = "#56B4E9"
 TILE = 1.25
 """Width and height of a picture in a grid, in inches."""
 

@@ -241,7 +241,8 @@ def stored(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     Raises:
         FileNotFoundError: If nothing is stored under that name.
     """
-    table = pd.read_csv(REFERENCES / f"{name}.csv")
+    plain = REFERENCES / f"{name}.csv"
+    table = pd.read_csv(plain if plain.is_file() else plain.with_suffix(".csv.gz"))
     return table, json.loads((REFERENCES / f"{name}.provenance.json").read_text(encoding="utf-8"))
 
 

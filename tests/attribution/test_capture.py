@@ -11,7 +11,7 @@ from captum._utils.gradient import compute_layer_gradients_and_eval
 from torch import nn
 from torchvision import models
 
-from tests.networks import classifier, pictures
+from tests.networks import classifier, pictures, state_of
 from xaicore.attribution.capture import capture
 from xaicore.classifier import Classifier
 
@@ -35,9 +35,9 @@ def test_capture_equals_captum_in_every_mode(mode: str, frozen: bool, layer: str
     features, gradient = reference(model, images, 2)
     model.requires_grad_(not frozen)
     with CASES[mode]():
-        captured = capture(model, images)
-        found = captured.gradient(torch.full((3,), 2))
-    assert torch.equal(captured.features.detach(), features)
+        captured = capture(model, images, torch.full((3,), 2))
+        found = captured.gradient
+    assert torch.equal(captured.features, features)
     assert torch.equal(found, gradient)
 
 
@@ -47,21 +47,9 @@ def test_capture_equals_captum_on_a_resnet_with_in_place_operations(layer: str) 
     model = Classifier(models.resnet18(weights=None).eval(), layer=layer)
     images = pictures(2, 64, 64)
     features, gradient = reference(model, images, 7)
-    captured = capture(model, images)
-    assert torch.equal(captured.features.detach(), features)
-    assert torch.equal(captured.gradient(torch.full((2,), 7)), gradient)
-
-
-def state_of(model: nn.Module) -> list[object]:
-    """Everything about a model that a call could disturb."""
-    parts: list[object] = []
-    for name, module in model.named_modules():
-        hooks = [len(v) for k, v in vars(module).items() if k.endswith("hooks")]
-        parts += [name, module.training, hooks]
-    for name, parameter in model.named_parameters():
-        parts += [name, parameter.requires_grad, parameter.grad, id(parameter), parameter._version]
-    parts += [(name, id(buffer), buffer._version) for name, buffer in model.named_buffers()]
-    return parts
+    captured = capture(model, images, torch.full((2,), 7))
+    assert torch.equal(captured.features, features)
+    assert torch.equal(captured.gradient, gradient)
 
 
 @pytest.mark.parametrize("frozen", [False, True], ids=["trainable", "frozen"])
@@ -69,7 +57,7 @@ def test_capture_leaves_the_model_as_it_was(frozen: bool) -> None:
     model = classifier(inplace=True)
     model.requires_grad_(not frozen)
     before = state_of(model)
-    capture(model, pictures()).gradient(torch.zeros(3, dtype=torch.long))
+    assert capture(model, pictures(), torch.zeros(3, dtype=torch.long)).gradient.any()
     assert state_of(model) == before
     pickle.loads(pickle.dumps(model))
 
@@ -79,7 +67,7 @@ def test_capture_leaves_gradients_of_a_training_user_alone() -> None:
     model(images).sum().backward()
     before = [p.grad.clone() for p in model.parameters() if p.grad is not None]
     images.requires_grad_()
-    capture(model, images).gradient(torch.zeros(3, dtype=torch.long))
+    assert capture(model, images, torch.zeros(3, dtype=torch.long)).gradient.any()
     after = [p.grad for p in model.parameters() if p.grad is not None]
     assert all(map(torch.equal, before, after))
     assert images.grad is None
@@ -104,9 +92,9 @@ def test_a_model_built_in_inference_mode_can_be_explained() -> None:
     with torch.inference_mode():
         model, images = classifier(), pictures()
     expected = capture(classifier(), pictures())
-    captured = capture(model, images)
-    assert torch.equal(captured.features.detach(), expected.features.detach())
-    assert captured.gradient(torch.zeros(3, dtype=torch.long)).shape == (3, 6, 8, 8)
+    captured = capture(model, images, torch.zeros(3, dtype=torch.long))
+    assert torch.equal(captured.features, expected.features)
+    assert captured.gradient.shape == (3, 6, 8, 8)
 
 
 def test_only_the_part_above_the_layer_is_recorded() -> None:
@@ -140,3 +128,21 @@ def test_a_layer_that_runs_twice_or_never_is_refused_with_the_count() -> None:
 def test_a_layer_without_a_feature_map_is_refused() -> None:
     with pytest.raises(ValueError, match="not a feature map"):
         capture(classifier(layer="8"), pictures())
+
+
+def test_a_class_that_does_not_depend_on_the_layer_is_refused_by_name() -> None:
+    """A vision transformer reads its class token: patches of its last norm reach no logit."""
+    vit = models.VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=5).eval()
+    nn.init.normal_(vit.heads.head.weight)
+    with pytest.raises(ValueError, match=r"encoder\.ln.*layer='encoder\.layers.*_1\.ln_1'"):
+        assert capture(Classifier(vit, layer="encoder.ln"), pictures(2, 32, 32)).gradient.any()
+    assert capture(Classifier(vit), pictures(2, 32, 32)).gradient.shape == (2, 16, 4, 4)
+
+
+def test_a_gradient_that_is_zero_everywhere_is_refused() -> None:
+    model = classifier()
+    with torch.no_grad():
+        model.net[8].weight[3] = 0
+    assert capture(model, pictures(), torch.tensor([1, 2, 4])).gradient.any()
+    with pytest.raises(ValueError, match=r"layer '5' is zero everywhere for image 1 .*choose"):
+        assert capture(model, pictures(), torch.tensor([1, 3, 3])).gradient.any()

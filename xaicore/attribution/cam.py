@@ -1,15 +1,65 @@
-r"""Class activation maps: weighted sums of feature maps, :math:`S = h(\sum_k w_k A^k)`."""
+r"""Class activation maps: weighted sums of feature maps, :math:`S = h(\sum_k w_k A^k)`.
+
+The methods differ in the weights alone. Here :math:`g = \partial y_c / \partial A` is the gradient
+of the class's logit; sums run over the positions of a map.
+"""
 
 from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from xaicore.attribution.capture import capture
-from xaicore.attribution.explainer import Explainer, resolve_targets
+from xaicore.attribution.capture import Capture, capture, full_precision
+from xaicore.attribution.explainer import Explainer, check_inputs, finite
+from xaicore.masking import normalize, upsample
 
 
-class CAM(Explainer):
+class CAMExplainer(Explainer):
+    """A method that needs one look at a layer, which ``explain_all`` lets several methods share."""
+
+    def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
+        return self._map(capture(self.classifier, images, targets))
+
+    @abstractmethod
+    def _map(self, captured: Capture) -> Tensor:
+        """Return the raw map ``(B, 1, h, w)`` of what was captured."""
+
+
+def explain_all(
+    explainers: Mapping[str, Explainer], images: Tensor, targets: Tensor | int | None = None
+) -> dict[str, Tensor]:
+    """Explain images by several methods; those that look at the same layer share one look.
+
+    Cost: all gradient-based class activation maps together take one forward and one backward to the
+    layer; every other method its own cost, less the forward where it starts from the same features.
+
+    Args:
+        explainers: the methods, by name. Methods share a look if they share a classifier.
+        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        targets: the classes ``(B,)``, one class for all, or ``None`` for the predicted ones.
+
+    Returns:
+        Saliency ``(B, 1, H, W)`` by the name of the method, as each method gives it alone.
+    """
+    captures: dict[int, Capture] = {}
+    maps = {}
+    for name, explainer in explainers.items():
+        if isinstance(explainer, CAMExplainer):
+            classifier = explainer.classifier
+            if id(classifier) not in captures:
+                checked = check_inputs(classifier, images, targets)
+                captures[id(classifier)] = capture(classifier, images, checked)
+            raw = finite(explainer._map(captures[id(classifier)]))
+        else:
+            raw = explainer.raw(images, targets)
+        maps[name] = normalize(upsample(raw, images.shape[-2:]))
+    return maps
+
+
+class CAM(CAMExplainer):
     r"""Class activation mapping: the classifier's own weights combine the features.
 
     .. math:: S^c = \sum_k W_{ck} A^k
@@ -20,43 +70,98 @@ class CAM(Explainer):
 
     cost = "1 F"
 
-    def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
-        captured = capture(self.classifier, images)
-        features, logits = (full_precision(tensor.detach()) for tensor in captured)
-        head = self._head(features, logits)
-        return combine(head.weight[resolve_targets(targets, logits)], features)
-
-    def _head(self, features: Tensor, logits: Tensor) -> nn.Linear:
-        """Return the linear layer that maps the averaged features to the logits."""
-        pooled = features.mean(dim=(2, 3))
-        for module in self.classifier.net.modules():
-            if isinstance(module, nn.Linear) and module.in_features == features.shape[1]:
-                weight, bias = module.weight.to(pooled), module.bias
-                scores = pooled @ weight.T + (0 if bias is None else bias.to(pooled))
-                if scores.shape == logits.shape and torch.allclose(scores, logits, 1e-2, 1e-2):
-                    return module
-        raise ValueError(
-            "CAM needs logits that are a linear layer on the globally averaged output of layer "
-            f"'{self.classifier.layer_name}'; this network is not of that kind: use GradCAM"
-        )
+    def _map(self, captured: Capture) -> Tensor:
+        head = linear_head(captured)
+        if head is None:
+            raise ValueError(
+                "CAM needs logits that are a linear layer on the globally averaged output of layer "
+                f"'{self.classifier.layer_name}'; this network is not of that kind: use GradCAM"
+            )
+        return combine(head.weight[captured.targets], captured.features)
 
 
-class GradCAM(Explainer):
+class GradCAM(CAMExplainer):
     r"""Gradient-weighted class activation mapping.
 
     .. math:: S^c = \mathrm{relu}\Big(\sum_k w_k A^k\Big), \qquad
-        w_k = \frac{1}{hw} \sum_{ij} \frac{\partial y_c}{\partial A^k_{ij}}
+        w_k = \frac{1}{hw} \sum_{ij} g^k_{ij}
 
     Cost: one forward, one backward to the layer. Source: Selvaraju et al., ICCV 2017.
     """
 
     cost = "1 F + 1 B to the layer"
 
-    def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
-        captured = capture(self.classifier, images)
-        gradient = captured.gradient(resolve_targets(targets, captured.logits))
-        weights = full_precision(gradient).mean(dim=(2, 3))
-        return combine(weights, full_precision(captured.features.detach())).relu()
+    def _map(self, captured: Capture) -> Tensor:
+        return combine(captured.gradient.mean(dim=(2, 3)), captured.features).relu()
+
+
+class GradCAMPlusPlus(CAMExplainer):
+    r"""Grad-CAM++: positive gradients, weighted by how far each position explains the logit.
+
+    .. math:: S^c = \mathrm{relu}\Big(\sum_k w_k A^k\Big), \quad
+        w_k = \sum_{ij} \frac{\mathrm{relu}(g^k_{ij})}{2 + g^k_{ij} \sum_{ab} A^k_{ab}}
+
+    This is the paper's eq. 19 with its fraction reduced: where :math:`A \ge 0` the denominator is
+    at least 2 wherever the numerator is not zero, so no small number is added to either, unlike in
+    the implementations in use. Negative activations, which the paper does not have, are left out of
+    the sum. Cost: that of Grad-CAM. Source: Chattopadhay et al., WACV 2018.
+    """
+
+    cost = "1 F + 1 B to the layer"
+
+    def _map(self, captured: Capture) -> Tensor:
+        positive = captured.gradient.relu()
+        total = captured.features.relu().sum(dim=(2, 3), keepdim=True)
+        weights = (positive / (2 + positive * total)).sum(dim=(2, 3))
+        return combine(weights, captured.features).relu()
+
+
+class XGradCAM(CAMExplainer):
+    r"""XGrad-CAM, or Axiom-based Grad-CAM: gradients averaged where the feature is active.
+
+    .. math:: S^c = \mathrm{relu}\Big(\sum_k w_k A^k\Big), \qquad
+        w_k = \sum_{ij} \frac{A^k_{ij}}{\sum_{ab} A^k_{ab}}\, g^k_{ij}
+
+    A channel that sums to zero has weight zero. Cost: that of Grad-CAM. Source: Fu et al., BMVC
+    2020.
+    """
+
+    cost = "1 F + 1 B to the layer"
+
+    def _map(self, captured: Capture) -> Tensor:
+        total = captured.features.sum(dim=(2, 3))
+        active = (captured.features * captured.gradient).sum(dim=(2, 3))
+        weights = torch.where(total != 0, active / total.where(total != 0, 1), 0)
+        return combine(weights, captured.features).relu()
+
+
+class LayerCAM(CAMExplainer):
+    r"""Layer-CAM: every position weighted by its own positive gradient.
+
+    .. math:: S^c = \mathrm{relu}\Big(\sum_k \mathrm{relu}(g^k) \odot A^k\Big)
+
+    Cost: that of Grad-CAM. Source: Jiang et al., IEEE TIP 2021.
+    """
+
+    cost = "1 F + 1 B to the layer"
+
+    def _map(self, captured: Capture) -> Tensor:
+        return (captured.gradient.relu() * captured.features).sum(dim=1, keepdim=True).relu()
+
+
+class HiResCAM(CAMExplainer):
+    r"""HiRes-CAM: gradient times feature, position by position, never averaged.
+
+    .. math:: S^c = \mathrm{relu}\Big(\sum_k g^k \odot A^k\Big)
+
+    The positive part is taken as in Grad-CAM, whose map it equals under global average pooling and
+    a linear layer. Cost: that of Grad-CAM. Source: Draelos and Carin, 2020.
+    """
+
+    cost = "1 F + 1 B to the layer"
+
+    def _map(self, captured: Capture) -> Tensor:
+        return (captured.gradient * captured.features).sum(dim=1, keepdim=True).relu()
 
 
 class FakeCAM(Explainer):
@@ -79,6 +184,14 @@ def combine(weights: Tensor, features: Tensor) -> Tensor:
     return torch.einsum("bk,bkhw->bhw", weights.to(features), features)[:, None]
 
 
-def full_precision(tensor: Tensor) -> Tensor:
-    """Return half-precision tensors as float32, others unchanged."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+def linear_head(captured: Capture) -> nn.Linear | None:
+    """Return the layer that maps the averaged features to the logits, if there is one."""
+    features, logits = captured.features, full_precision(captured.logits.detach())
+    pooled = features.mean(dim=(2, 3))
+    for module in captured.classifier.net.modules():
+        if isinstance(module, nn.Linear) and module.in_features == features.shape[1]:
+            weight, bias = module.weight.to(pooled), module.bias
+            scores = pooled @ weight.T + (0 if bias is None else bias.to(pooled))
+            if scores.shape == logits.shape and torch.allclose(scores, logits, 1e-2, 1e-2):
+                return module
+    return None

@@ -8,34 +8,65 @@ frozen parameters, and with layers followed by in-place operations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils.hooks import RemovableHandle
 
-from xaicore.classifier import Classifier
+from xaicore.attribution.explainer import resolve_targets
+from xaicore.attribution.tokens import from_grid, to_grid
+from xaicore.classifier import Classifier, known_layer
 
 
-class Capture(NamedTuple):
-    """What one forward pass shows of a layer.
+@dataclass(frozen=True, eq=False)
+class Capture:
+    r"""What one forward pass shows of a layer.
 
     Attributes:
-        features: the layer's output :math:`A`, ``(B, K, h, w)``: a leaf that requires a gradient.
-        logits: the network's output ``(B, C)``, differentiable with respect to ``features`` alone.
+        classifier: the classifier that ran.
+        images: the images it ran on, ``(B, 3, H, W)``.
+        targets: the classes to explain, ``(B,)``.
+        leaf: the layer's output :math:`A` as a grid ``(B, K, h, w)``, requiring a gradient.
+        logits: the network's output ``(B, C)``, differentiable with respect to ``leaf`` alone.
     """
 
-    features: Tensor
+    classifier: Classifier
+    images: Tensor
+    targets: Tensor
+    leaf: Tensor
     logits: Tensor
 
-    def gradient(self, targets: Tensor) -> Tensor:
-        r"""Return :math:`\partial y_c / \partial A`, ``(B, K, h, w)``; one backward."""
+    @cached_property
+    def features(self) -> Tensor:
+        """The feature maps :math:`A`, ``(B, K, h, w)``, detached, float32 at least."""
+        return full_precision(self.leaf.detach())
+
+    @cached_property
+    def gradient(self) -> Tensor:
+        r"""The gradient :math:`\partial y_c / \partial A`, ``(B, K, h, w)``, float32 at least.
+
+        Cost: one backward from the logits to the layer, the first time it is asked for.
+
+        Raises:
+            ValueError: the gradient of an image is zero everywhere.
+        """
         with gradients_on():
-            scores = self.logits.gather(1, own(targets)[:, None]).sum()
-            (gradient,) = torch.autograd.grad(scores, self.features)
-        return gradient
+            scores = self.logits.gather(1, self.targets[:, None]).sum()
+            (gradient,) = torch.autograd.grad(scores, self.leaf)
+        dead = (gradient == 0).flatten(1).all(1).nonzero()[:, 0].tolist()
+        if dead:
+            raise ValueError(
+                f"the gradient at layer '{self.classifier.layer_name}' is zero everywhere for "
+                f"image {dead[0]} of the batch ({len(dead)} in all): the class does not depend on "
+                f"this layer there; {_advice(self.classifier)}"
+            )
+        return full_precision(gradient)
 
 
 @contextmanager
@@ -68,45 +99,101 @@ def frozen(classifier: Classifier) -> Callable[[Tensor], Tensor]:
     return call
 
 
-def capture(classifier: Classifier, images: Tensor) -> Capture:
+def capture(classifier: Classifier, images: Tensor, targets: Tensor | None = None) -> Capture:
     """Run the classifier once and capture its CAM layer.
 
-    Cost: one forward. Only the part above the layer is recorded for a backward.
+    Tokens ``(B, N, K)`` and channels-last maps ``(B, h, w, K)`` are brought to ``(B, K, h, w)``;
+    a class token stays what it was. Cost: one forward. Only the part above the layer is recorded
+    for a backward.
 
     Args:
         classifier: the classifier, in evaluation mode.
         images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        targets: the classes ``(B,)``; ``None`` for the predicted ones.
 
     Raises:
-        ValueError: the layer runs never or more than once, or its output is no feature map.
+        ValueError: the layer runs never or more than once, its output is no feature map, the logits
+            do not depend on it, or a class does not exist.
     """
     leaves: list[Tensor] = []
 
     def replace(_module: nn.Module, _inputs: Any, output: Any) -> Tensor:
-        leaf = _leaf(output, classifier.layer_name)
+        leaf = _grid(output, classifier, images).detach().requires_grad_()
         leaves.append(leaf)
-        return leaf.clone()
+        return from_grid(leaf.clone(), output)
 
-    handle = classifier.layer.register_forward_hook(replace)
-    try:
-        with gradients_on():
-            logits = frozen(classifier)(own(images))
-    finally:
-        handle.remove()
+    with gradients_on(), hooked([classifier.layer], replace):
+        logits = frozen(classifier)(own(images))
+        classes = own(resolve_targets(targets, logits.detach()))
     if len(leaves) != 1:
         raise ValueError(
             f"layer '{classifier.layer_name}' ran {len(leaves)} times in one forward pass; "
             "a CAM needs a layer that runs exactly once"
         )
     if not logits.requires_grad:
-        raise ValueError(f"the logits do not depend on layer '{classifier.layer_name}'")
-    return Capture(leaves[0], logits)
+        raise ValueError(
+            f"the logits do not depend on layer '{classifier.layer_name}'; {_advice(classifier)}"
+        )
+    return Capture(classifier, images, classes, leaves[0], logits)
 
 
-def _leaf(output: Any, name: str | None) -> Tensor:
-    if not isinstance(output, Tensor) or output.ndim != 4:
+@torch.no_grad()
+def logits_above(classifier: Classifier, image: Tensor, features: Tensor) -> Tensor:
+    """Return the logits ``(N, C)`` that follow from changed features of one image.
+
+    The layers below run on the one image only, the layers above on every change of its features.
+    Cost: at most one forward and N times the part above the layer.
+
+    Args:
+        classifier: the classifier, in evaluation mode.
+        image: pixels ``(1, 3, H, W)``.
+        features: what stands in the layer's place, ``(N, K, h, w)``.
+    """
+
+    def replace(_module: nn.Module, _inputs: Any, output: Any) -> Tensor:
+        rows = output.expand(len(features), *output.shape[1:])
+        return from_grid(features.to(output.dtype), rows)
+
+    with hooked([classifier.layer], replace):
+        return classifier(image)
+
+
+@contextmanager
+def hooked(
+    modules: Iterable[nn.Module], hook: Callable[[nn.Module, Any, Any], Any]
+) -> Iterator[None]:
+    """Let a forward hook replace the output of modules, inside only."""
+    handles: list[RemovableHandle] = []
+    try:
+        for module in modules:
+            handles.append(module.register_forward_hook(hook))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _grid(output: Any, classifier: Classifier, images: Tensor) -> Tensor:
+    name = classifier.layer_name
+    if not isinstance(output, Tensor) or output.ndim not in (3, 4):
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(
-            f"layer '{name}' gives {shape}, not a feature map (B, K, h, w): choose a spatial layer"
+            f"layer '{name}' gives {shape}, not a feature map (B, K, h, w) nor tokens (B, N, K): "
+            "choose a spatial layer"
         )
-    return output.detach().requires_grad_()
+    return to_grid(output, images.shape[-2:])
+
+
+def _advice(classifier: Classifier) -> str:
+    known = known_layer(classifier.net)
+    if known is None or known == classifier.layer_name:
+        return "choose a layer below it, layer='…' (see net.named_modules())"
+    return (
+        f"choose layer='{known}', the last layer of this {type(classifier.net).__name__} "
+        "whose positions all reach the logits"
+    )
+
+
+def full_precision(tensor: Tensor) -> Tensor:
+    """Return half-precision tensors as float32, others unchanged."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -16,8 +16,13 @@ class Explainer(ABC):
     """A method that says which pixels of an image matter for a class.
 
     Calling it returns saliency ``(B, 1, H, W)`` in ``[0, 1]``: the raw map, upsampled bilinearly to
-    the image and then brought to ``[0, 1]``. Images are explained independently of one another: a
-    batch gives what its images give one by one, to within the rounding of the network itself.
+    the image and then brought to ``[0, 1]``. A map that is constant, or nowhere positive where the
+    method keeps the positive part, becomes zeros: ``masking.degenerate`` tells.
+
+    Images are explained independently of one another: a batch gives what its images give one by
+    one, bit for bit wherever the network itself does so, to within its rounding elsewhere. On a CPU
+    convolutions do so with oneDNN and NNPACK disabled (``torch.backends``); with them torch chooses
+    kernels by the size of the batch, as it does for linear layers and attention.
 
     Args:
         classifier: the classifier to explain, in evaluation mode.
@@ -54,11 +59,22 @@ class Explainer(ABC):
 
     def raw(self, images: Tensor, targets: Tensor | int | None = None) -> Tensor:
         """Return the map before upsampling and normalisation, ``(B, 1, h, w)``, detached."""
-        return self._raw(images, check_inputs(self.classifier, images, targets)).detach()
+        return finite(self._raw(images, check_inputs(self.classifier, images, targets)))
 
     @abstractmethod
     def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
         """Compute the raw map of checked images; ``targets`` is ``(B,)`` or ``None``."""
+
+
+def finite(maps: Tensor) -> Tensor:
+    """Return raw maps detached; refuse NaN and infinity, which only the network can have made."""
+    wrong = (~maps.isfinite()).flatten(1).any(1).nonzero()[:, 0].tolist()
+    if wrong:
+        raise ValueError(
+            f"the map of image {wrong[0]} is not finite: the network gives NaN or infinity there "
+            "(look at its logits; half precision overflows early)"
+        )
+    return maps.detach()
 
 
 def check_inputs(

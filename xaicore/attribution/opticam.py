@@ -8,9 +8,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from xaicore.attribution.cam import combine, full_precision
-from xaicore.attribution.capture import capture, frozen, gradients_on, own
-from xaicore.attribution.explainer import Explainer, check_inputs, resolve_targets
+from xaicore.attribution.cam import CAMExplainer, combine
+from xaicore.attribution.capture import (
+    Capture,
+    capture,
+    frozen,
+    full_precision,
+    gradients_on,
+    own,
+)
+from xaicore.attribution.explainer import check_inputs
 from xaicore.classifier import Classifier
 from xaicore.masking import mask, normalize, removed, upsample
 
@@ -33,7 +40,7 @@ class Optimisation(NamedTuple):
     objective: Tensor
 
 
-class OptiCAM(Explainer):
+class OptiCAM(CAMExplainer):
     r"""Weight the channels so that the image, seen through the map, keeps its logit.
 
     .. math:: u^* = \arg\max_u\; f_c\big(x \odot n(\mathrm{up}(S(u)))\big), \qquad
@@ -78,20 +85,18 @@ class OptiCAM(Explainer):
         self.tolerance = tolerance
         self.baseline = baseline
 
-    def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
-        found = self._optimise(images, targets)
-        return combine(found.weights, found.features)
+    def _map(self, captured: Capture) -> Tensor:
+        return combine(self._optimise(captured).weights, captured.features)
 
     def optimise(self, images: Tensor, targets: Tensor | int | None = None) -> Optimisation:
         """Return the weights and the path of the objective; the arguments are those of a call."""
-        return self._optimise(images, check_inputs(self.classifier, images, targets))
+        checked = check_inputs(self.classifier, images, targets)
+        return self._optimise(capture(self.classifier, images, checked))
 
-    def _optimise(self, images: Tensor, targets: Tensor | None) -> Optimisation:
-        captured = capture(self.classifier, images)
-        features = full_precision(captured.features.detach())
-        targets = resolve_targets(targets, captured.logits)
+    def _optimise(self, captured: Capture) -> Optimisation:
+        features = captured.features
         with gradients_on():
-            u, objective = self._ascend(own(images), own(features), own(targets))
+            u, objective = self._ascend(own(captured.images), own(features), captured.targets)
         return Optimisation(features, u.softmax(1), objective)
 
     def _ascend(self, images: Tensor, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

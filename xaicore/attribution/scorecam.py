@@ -1,0 +1,91 @@
+"""Score-CAM: a channel matters as much as the class's score when only the channel is shown."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from xaicore.attribution.cam import CAMExplainer, combine
+from xaicore.attribution.capture import Capture
+from xaicore.classifier import Classifier
+from xaicore.masking import degenerate, mask, normalize, removed, upsample
+
+SCORES = ("logit", "increase", "probability")
+
+
+class ScoreCAM(CAMExplainer):
+    r"""Weight each channel by the class's score of the image masked by that channel.
+
+    .. math:: S^c = \mathrm{relu}\Big(\sum_k w_k A^k\Big), \qquad
+        u_k = f_c\big(x \odot n(\mathrm{up}(A^k))\big)
+
+    What becomes of :math:`u` differs between papers and code, so it has a name here:
+
+    * ``"logit"``, the default: :math:`w = \mathrm{softmax}(u)` over the channels, :math:`f` the
+      logits (Opti-CAM, eq. 3; subtracting a constant from :math:`u` changes nothing);
+    * ``"increase"``: :math:`w_k = u_k - f_c(x_b)`, the increase of the logit over the baseline
+      image, without a softmax (Score-CAM, definition 3);
+    * ``"probability"``: :math:`w_k = p_c`, the class's probability, without a softmax (the code
+      released with Score-CAM). A softmax over channels of probabilities would be nearly uniform.
+
+    A channel that is constant over the image shows nothing: it is skipped, with weight zero.
+
+    Cost: 1 + K' forwards, K' the number of channels that are not constant; memory is bounded by
+    ``batch_size``. Source: Wang et al., CVPR Workshops 2020.
+
+    Args:
+        classifier: the classifier to explain, in evaluation mode.
+        score: ``"logit"``, ``"increase"`` or ``"probability"``.
+        baseline: what replaces removed pixels: ``"black"``, ``"mean"``, ``"blur"`` or pixels.
+        batch_size: masked images per forward.
+
+    Raises:
+        ValueError: ``score`` is unknown, or ``batch_size`` is not positive.
+    """
+
+    cost = "(1 + K) F"
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        score: str = "logit",
+        baseline: str | Tensor = "black",
+        batch_size: int = 8,
+    ) -> None:
+        super().__init__(classifier)
+        if score not in SCORES:
+            raise ValueError(f"score must be one of {', '.join(SCORES)}; got {score!r}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        self.score = score
+        self.baseline = baseline
+        self.batch_size = batch_size
+
+    @torch.no_grad()
+    def _map(self, captured: Capture) -> Tensor:
+        images = captured.images
+        absent = removed(images, self.baseline, self.classifier.mean).expand_as(images)
+        features = captured.features
+        live = ~degenerate(features.flatten(0, 1)[:, None]).view(features.shape[:2])
+        scores = features.new_zeros(features.shape[:2])
+        for pairs in live.nonzero().split(self.batch_size):
+            rows, channels = pairs.unbind(1)
+            maps = upsample(features[rows, channels][:, None], images.shape[-2:])
+            masked = mask(images[rows], normalize(maps).to(images), absent[rows])
+            masked = masked.contiguous(memory_format=torch.channels_last)
+            scores[rows, channels] = self._scores(masked, captured.targets[rows]).to(scores)
+        return combine(self._weights(scores, live, absent, captured.targets), features).relu()
+
+    def _scores(self, images: Tensor, targets: Tensor) -> Tensor:
+        logits = self.classifier(images)
+        if self.score == "probability":
+            logits = logits.float().softmax(1)
+        return logits.gather(1, targets[:, None])[:, 0]
+
+    def _weights(self, scores: Tensor, live: Tensor, absent: Tensor, targets: Tensor) -> Tensor:
+        if self.score == "logit":
+            weights = scores.masked_fill(~live, -torch.inf).softmax(1)
+            return weights.nan_to_num(0)  # an image without any live channel
+        if self.score == "increase":
+            scores = scores - self._scores(absent, targets)[:, None].to(scores)
+        return scores.where(live, 0)
