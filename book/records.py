@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -84,8 +85,8 @@ LEARNED: dict[str, Factory] = {
 
 PHOTOGRAPHS: dict[str, Factory] = {
     "score-cam": methods.ScoreCAM,
-    "opti-cam": methods.OptiCAM,
-    "rise": partial(methods.RISE, masks=200),
+    "opti-cam": partial(methods.OptiCAM, iterations=50),
+    "rise": partial(methods.RISE, masks=128),
     "occlusion": partial(methods.Occlusion, stride=32),
     "integrated-gradients": partial(methods.IntegratedGradients, steps=8),
     "smoothgrad": partial(methods.SmoothGrad, samples=8),
@@ -119,13 +120,14 @@ class Benchmark:
     curves: CausalProtocol
     half: bool
 
-    def maps(self, method: str, make: Factory) -> dict[str, Tensor]:
+    def maps(self, method: str, make: Factory) -> dict[str, Any]:
         """Return the raw maps of a method and the seconds of each; kept on disk."""
         file = KEPT / f"{self.name}.{method}.pt"
         count = len(self.dataset)  # type: ignore[arg-type]
+        settings = str(getattr(make, "keywords", {}))
         if file.is_file():
             kept = torch.load(file, weights_only=True)
-            if len(kept["maps"]) == count:
+            if len(kept["maps"]) == count and kept["settings"] == settings:
                 return kept
         explain = make(self.classifier)
         half = self.half and method in self.heavy
@@ -136,7 +138,11 @@ class Benchmark:
                 parts.append(explain.raw(images, targets).float().cpu())
             seconds += [(time.perf_counter() - began) / len(images)] * len(images)
             _say(f"{self.name}: {method} {len(seconds)}/{count}")
-        made = {"maps": torch.cat(parts), "seconds": torch.tensor(seconds)}
+        made = {
+            "maps": torch.cat(parts),
+            "seconds": torch.tensor(seconds),
+            "settings": settings,
+        }
         KEPT.mkdir(parents=True, exist_ok=True)
         with replacing(file) as temporary:
             torch.save(made, temporary)
@@ -152,7 +158,7 @@ class Benchmark:
             "edges": edge_maps(images),
         }
 
-    def explain(self, only: str | None = None) -> dict[str, dict[str, Tensor]]:
+    def explain(self, only: str | None = None) -> dict[str, dict[str, Any]]:
         """Return the maps of every method that is defined for the network, or of one."""
         return {
             method: self.maps(method, make)
@@ -240,7 +246,7 @@ def photograph_benchmark(network: str, data: Path, count: int) -> Benchmark:
         dataset=dataset,
         truth=Truth(boxes=boxes),
         heavy=PHOTOGRAPHS,
-        curves=CausalProtocol(steps=7),
+        curves=CausalProtocol(steps=6),
         half=True,
     )
 

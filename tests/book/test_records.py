@@ -1,0 +1,86 @@
+"""The stored records hold what the chapters say of them, and one command makes them again."""
+
+import json
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import records
+from xaicore import attribution as methods
+from xaicore.attribution import METHODS
+from xaicore.evaluation import MEASURED, score
+from xaicore.report import REFERENCES, stored
+
+ATTENTION = {"raw-attention", "rollout", "tibav"}
+FLOORS = ["noise", "centre", "edges"]
+FLOWERS = [f"flowers-seed{seed}" for seed in records.SEEDS]
+SETS = [*FLOWERS, *records.NETWORKS]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_stored_records_are_whole(name):
+    table, source = stored(f"benchmark.{name}")
+    images = 300 if name in FLOWERS else 200
+    found = table.groupby("method")["image"].agg(["nunique", "size"])
+    assert (found == images).all(axis=None)
+    missing = set(METHODS) - ATTENTION - set(found.index)
+    assert missing <= {"cam", "extremal-perturbation"}
+    assert set(found.index) >= set(FLOORS)
+    assert table[["p", "o", "insertion", "deletion"]].notna().all(axis=None)
+    assert table.groupby("image")["p"].nunique().eq(1).all()
+    local = {"IoU-AUC", "RMA", "RRA"} if name in FLOWERS else {"OM", "LE", "F1", "SP", "EP", "SM"}
+    assert local == set(MEASURED) & set(table) - {"insertion", "deletion"}
+    assert {"command", "network", "images", "settings", "precision", "commit"} <= set(source)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_identities_hold_on_every_stored_image(name):
+    """AD · AG = 0 and AI = 1 where AG > 0; on GAP networks XGrad- and HiRes-CAM are Grad-CAM."""
+    table, _ = stored(f"benchmark.{name}")
+    wide = score(table).pivot(index=["method", "image"], columns="metric", values="value")
+    assert (wide["AD"] * wide["AG"] == 0).all()
+    assert (wide["AI"] == (wide["AG"] > 0)).all()
+    if name != "squeezenet1_0":
+        for twin in ("xgrad-cam", "hires-cam"):
+            np.testing.assert_allclose(wide.loc[twin, "AD"], wide.loc["grad-cam", "AD"], atol=1e-3)
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    monkeypatch.setattr(records, "KEPT", tmp_path / "kept")
+    monkeypatch.setattr(records, "CHEAP", {"grad-cam": methods.GradCAM})
+    heavy = {"rise": partial(methods.RISE, masks=4), "guided-backprop": methods.GuidedBackprop}
+    return replace(records.flower_benchmark(0, 3), heavy=heavy)
+
+
+def test_a_benchmark_makes_one_row_per_image_and_map(small):
+    table = small.records()
+    assert list(table["method"].unique()) == ["grad-cam", "rise", "guided-backprop", *FLOORS]
+    assert (table.groupby("method").size() == 3).all()
+    assert (table.loc[table["method"].isin(["rise", "grad-cam"]), "seconds"] > 0).all()
+    assert small.facts()["settings"] == {"rise": {"masks": 4}}
+
+
+def test_maps_that_were_made_are_kept(small, monkeypatch):
+    first = small.records().drop(columns="seconds")
+
+    def fail(*_: object) -> None:
+        raise AssertionError("explained again")
+
+    monkeypatch.setattr(methods.RISE, "_raw", fail)
+    monkeypatch.setattr(methods.GradCAM, "_map", fail)
+    pd.testing.assert_frame_equal(small.records().drop(columns="seconds"), first)
+
+
+def test_the_command_stores_table_and_provenance(small, monkeypatch, tmp_path):
+    monkeypatch.setattr(records, "REFERENCES", tmp_path)
+    records.store("benchmark.small", ".csv.gz", small.records, small.facts())
+    table = pd.read_csv(tmp_path / "benchmark.small.csv.gz")
+    source = json.loads((tmp_path / "benchmark.small.provenance.json").read_text())
+    assert len(table) == 6 * 3
+    assert source["network"] == "the book's own, seed 0"
+    assert source["torch"]
+    assert tmp_path != REFERENCES
