@@ -36,7 +36,15 @@ from xaicore.data.flowers import Flowers
 from xaicore.data.folders import ImageTable, find_data
 from xaicore.evaluation import Truth, measure
 from xaicore.files import replacing
-from xaicore.metrics import CausalProtocol, centre_maps, edge_maps, noise_maps
+from xaicore.masking import normalize, upsample
+from xaicore.metrics import (
+    CausalProtocol,
+    box_study,
+    centre_maps,
+    confidence,
+    edge_maps,
+    noise_maps,
+)
 from xaicore.models.flowers import flower_classifier
 from xaicore.report import REFERENCES
 
@@ -50,6 +58,9 @@ NETWORKS = {
 SEEDS = (0, 1, 2)
 OPTI_CAM = "opti_cam.real"
 """The records of the Opti-CAM chapter: two baselines on photographs."""
+
+BOXES = "benchmark.boxes"
+"""The records of the box study."""
 
 HALF = "bfloat16 inside methods of many passes and along the curves, float32 elsewhere"
 Factory = Callable[[Classifier], Explainer]
@@ -127,7 +138,7 @@ class Benchmark:
         settings = str(getattr(make, "keywords", {}))
         if file.is_file():
             kept = torch.load(file, weights_only=True)
-            if len(kept["maps"]) == count and kept["settings"] == settings:
+            if len(kept["maps"]) == count and kept.get("settings") == settings:
                 return kept
         explain = make(self.classifier)
         half = self.half and method in self.heavy
@@ -278,6 +289,28 @@ def opti_cam_records(data: Path, count: int) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+def box_records(data: Path, count: int) -> pd.DataFrame:
+    """Measure maps, their parts inside and outside the boxes, and the boxes, on photographs."""
+    benchmark = photograph_benchmark("resnet18", data, count)
+    chosen = ("grad-cam", "score-cam", "opti-cam")
+    raw = {name: benchmark.explain(name)[name]["maps"] for name in chosen}
+    boxes = benchmark.truth.boxes or []
+    rows = []
+    for first, (images, targets) in enumerate(DataLoader(benchmark.dataset, batch_size=8)):
+        part = slice(8 * first, 8 * first + len(images))
+        maps = {n: normalize(upsample(m[part], images.shape[-2:])) for n, m in raw.items()}
+        maps["fake-cam"] = methods.FakeCAM(benchmark.classifier)(images, targets)
+        studied = {name: box_study(m, boxes[part]) for name, m in maps.items()}
+        for name, variants in studied.items():
+            for variant, masks in variants.items():
+                if variant in ("B", "I∖B") and name != "fake-cam":
+                    continue  # the same boxes for every method
+                p, o = confidence(benchmark.classifier, images, masks, targets)
+                identity = {"image": range(part.start, part.stop), "method": name}
+                rows.append(pd.DataFrame({**identity, "part": variant, "p": p, "o": o}))
+    return pd.concat(rows, ignore_index=True)
+
+
 def provenance(seconds: float) -> dict[str, object]:
     """Return where a table comes from."""
     commit = subprocess.run(
@@ -323,7 +356,9 @@ def main() -> int:
     """Measure and store; exit code 2 without the data that was asked for."""
     flowers = {f"flowers-seed{seed}": seed for seed in SEEDS}
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--set", default="all", choices=["all", *flowers, *NETWORKS, OPTI_CAM])
+    parser.add_argument(
+        "--set", default="all", choices=["all", *flowers, *NETWORKS, OPTI_CAM, BOXES]
+    )
     parser.add_argument("--method", help="make and keep the maps of one method only")
     parser.add_argument("--images", type=int, help="how many (300 flowers, 200 photographs)")
     options = parser.parse_args()
@@ -345,10 +380,12 @@ def main() -> int:
                 benchmark.explain(options.method)
             else:
                 store(f"benchmark.{name}", ".csv.gz", benchmark.records, benchmark.facts())
-    if data is not None and options.set in ("all", OPTI_CAM) and options.method is None:
-        facts = benchmarks["resnet18"]().facts()
-        told = {key: facts[key] for key in ("network", "images")}
-        store(OPTI_CAM, ".csv", partial(opti_cam_records, data, photographs), told)
+    studies = {OPTI_CAM: opti_cam_records, BOXES: box_records}
+    for name, study in studies.items():
+        if data is not None and options.set in ("all", name) and options.method is None:
+            facts = benchmarks["resnet18"]().facts()
+            told = {key: facts[key] for key in ("network", "images")}
+            store(name, ".csv", partial(study, data, photographs), told)
     return 0
 
 
