@@ -13,7 +13,7 @@ export OMP_NUM_THREADS := 1
 export SOURCE_DATE_EPOCH := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint outputs references records colab pins clean
+.PHONY: help book test lint outputs references records colab bench pins clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -40,15 +40,20 @@ outputs: $(READY) ## Run the notebooks' smoke profile and store the outputs in n
 references: $(READY) ## Publish the values that the chapters of a profile check (PROFILE)
 	@$(RUN) book/build.py --references --profile $(PROFILE)
 
-records: $(READY) ## Measure on the photographs of XAICORE_DATA again and store the records (an hour)
+records: $(READY) ## Measure all methods by all measures again and store the records (hours)
 	@$(RUN) book/records.py
 
 colab: $(READY) ## Rehearse the chapters as on Colab: the package as a wheel, each notebook alone
 	@$(RUN) -m pytest -q tests/book/test_colab.py
 
+bench: $(READY) ## Measure the speed beside other libraries and store it (a quarter of an hour)
+	@$(RUN) -m uv pip install --quiet --python $(RUN) -c constraints.txt -e '.[bench]'
+	@$(RUN) -m benchmarks
+
 pins: $(READY) ## Choose new versions for constraints.txt
-	@$(RUN) -m uv pip compile pyproject.toml --extra dev --universal --fork-strategy fewest \
-	  --python-version 3.11 --no-annotate --no-header --no-emit-index-url --upgrade -q \
+	@$(RUN) -m uv pip compile pyproject.toml --extra dev --extra bench --universal \
+	  --fork-strategy fewest --python-version 3.11 --no-annotate --no-header \
+	  --no-emit-index-url --upgrade -q \
 	  | sed 's/ ;.*//' > constraints.txt
 
 clean: ## Remove what was built, the environment included
