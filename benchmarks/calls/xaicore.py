@@ -1,0 +1,86 @@
+"""Calls of xaicore."""
+
+from collections.abc import Callable
+from unittest.mock import patch
+
+import numpy as np
+
+from benchmarks.case import STEPS, Case
+from xaicore.attribution import (
+    CAM,
+    AblationCAM,
+    Explainer,
+    GradCAM,
+    GradCAMPlusPlus,
+    HiResCAM,
+    LayerCAM,
+    ScoreCAM,
+    XGradCAM,
+    ablationcam,
+    explain_all,
+)
+from xaicore.classifier import Classifier
+from xaicore.metrics import causal
+
+SIX = (GradCAM, CAM, GradCAMPlusPlus, XGradCAM, LayerCAM, HiResCAM)
+
+
+def grad_cam(case: Case) -> Callable[[], np.ndarray]:
+    """Grad-CAM."""
+    return _run(GradCAM, case)
+
+
+def six_cams(case: Case) -> Callable[[], np.ndarray]:
+    """Six maps of each image, of which the first is Grad-CAM's."""
+    classifier = Classifier(case.net, layer=case.layer)
+    methods = {method.__name__: method(classifier) for method in SIX}
+
+    def run() -> np.ndarray:
+        maps = explain_all(methods, case.images, case.targets)
+        return maps["GradCAM"][:, 0].numpy()
+
+    return run
+
+
+def score_cam(case: Case) -> Callable[[], np.ndarray]:
+    """Score-CAM: softmax over channels of the logit, what a mask removes is the mean colour."""
+    return _run(ScoreCAM, case, baseline="mean")
+
+
+def ablation_cam(case: Case) -> Callable[[], np.ndarray]:
+    """Ablation-CAM: in closed form where the network allows it."""
+    return _run(AblationCAM, case)
+
+
+def ablation_cam_by_ablation(case: Case) -> Callable[[], np.ndarray]:
+    """Ablation-CAM that does not know the closed form: each channel is ablated."""
+    explain = _run(AblationCAM, case)
+
+    def run() -> np.ndarray:
+        with patch.object(ablationcam, "linear_head", return_value=None):
+            return explain()
+
+    return run
+
+
+def insertion_deletion(case: Case) -> Callable[[], np.ndarray]:
+    """Both curves in one pass; pixels become the mean colour."""
+    classifier = Classifier(case.net, layer=case.layer)
+    protocol = causal.CausalProtocol(steps=STEPS, blur=None, removed="mean")
+
+    def run() -> np.ndarray:
+        curves = causal.insertion_deletion(
+            classifier, case.images, case.maps, case.targets, protocol
+        )
+        return np.array([causal.auc(curves.deletion).mean(), causal.auc(curves.insertion).mean()])
+
+    return run
+
+
+def _run(method: type[Explainer], case: Case, **options: str) -> Callable[[], np.ndarray]:
+    explainer = method(Classifier(case.net, layer=case.layer), **options)
+
+    def run() -> np.ndarray:
+        return explainer(case.images, case.targets)[:, 0].numpy()
+
+    return run

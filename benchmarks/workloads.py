@@ -1,0 +1,171 @@
+"""What is measured: the workloads, who takes part, and the speed that xaicore aims at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One question, asked of several contenders in turn.
+
+    Attributes:
+        title: what is asked.
+        network: a torchvision network, with random weights.
+        layer: the layer that a CAM looks at.
+        batch: number of images.
+        contenders: names of functions, ``"module.function"`` in ``benchmarks.calls``; the first is
+            the one that the others' results are compared with.
+        rounds: how often each contender takes its turn.
+        side: height and width of the images in pixels.
+        channels: how many channels a contender ablates that is too slow to ablate all; its time is
+            then scaled up by the number of forwards. ``None``: all.
+    """
+
+    title: str
+    network: str
+    layer: str
+    batch: int
+    contenders: tuple[str, ...]
+    rounds: int = 7
+    side: int = 224
+    channels: int | None = None
+
+
+@dataclass(frozen=True)
+class Aim:
+    """How many times faster than every one of ``peers`` a contender of xaicore shall be."""
+
+    text: str
+    workload: str
+    ours: str
+    peers: tuple[str, ...]
+    factor: float
+
+
+GRAD_CAM_PEERS = ("captum.grad_cam", "torchcam.grad_cam", "gradcam.grad_cam")
+
+WORKLOADS = {
+    "grad-cam": Workload(
+        "Gradient-based class activation maps",
+        "resnet50",
+        "layer4",
+        8,
+        ("xaicore.grad_cam", "xaicore.six_cams", *GRAD_CAM_PEERS),
+    ),
+    "score-cam": Workload(
+        "Score-CAM, 512 channels",
+        "resnet18",
+        "layer4",
+        1,
+        ("xaicore.score_cam", "torchcam.score_cam", "gradcam.score_cam"),
+        rounds=3,
+    ),
+    "ablation-cam": Workload(
+        "Ablation-CAM, 2048 channels, linear head on averaged features",
+        "resnet50",
+        "layer4",
+        1,
+        ("xaicore.ablation_cam", "xaicore.ablation_cam_by_ablation", "gradcam.ablation_cam"),
+        rounds=3,
+        channels=128,
+    ),
+    "ablation-cam-vgg": Workload(
+        "Ablation-CAM, 512 channels, head of three linear layers",
+        "vgg16_bn",
+        "features.42",
+        1,
+        ("xaicore.ablation_cam", "gradcam.ablation_cam"),
+        rounds=3,
+        channels=64,
+    ),
+    "ablation-cam-64px": Workload(
+        "Ablation-CAM, every channel really ablated, linear head on averaged features",
+        "resnet50",
+        "layer4",
+        1,
+        ("xaicore.ablation_cam", "xaicore.ablation_cam_by_ablation", "gradcam.ablation_cam"),
+        rounds=1,
+        side=64,
+    ),
+    "ablation-cam-vgg-64px": Workload(
+        "Ablation-CAM, every channel really ablated, head of three linear layers",
+        "vgg16_bn",
+        "features.42",
+        1,
+        ("xaicore.ablation_cam", "gradcam.ablation_cam"),
+        rounds=1,
+        side=64,
+    ),
+    "insertion-deletion": Workload(
+        "Insertion and deletion, 28 steps",
+        "resnet18",
+        "layer4",
+        8,
+        (
+            "xaicore.insertion_deletion",
+            "torchcam.insertion_deletion",
+            "quantus.pixel_flipping",
+            "quantus.region_perturbation",
+        ),
+        rounds=3,
+    ),
+}
+
+AIMS = (
+    Aim(
+        "six gradient CAMs cost at most 1.1 × one Grad-CAM of captum",
+        "grad-cam",
+        "xaicore.six_cams",
+        ("captum.grad_cam",),
+        1 / 1.1,
+    ),
+    Aim(
+        "Grad-CAM at least 3 × faster than pytorch-grad-cam",
+        "grad-cam",
+        "xaicore.grad_cam",
+        ("gradcam.grad_cam",),
+        3,
+    ),
+    Aim(
+        "Grad-CAM not slower than captum",
+        "grad-cam",
+        "xaicore.grad_cam",
+        ("captum.grad_cam",),
+        1,
+    ),
+    Aim(
+        "Score-CAM at least 1.5 × faster than torchcam",
+        "score-cam",
+        "xaicore.score_cam",
+        ("torchcam.score_cam",),
+        1.5,
+    ),
+    Aim(
+        "Ablation-CAM at least 500 × faster than pytorch-grad-cam",
+        "ablation-cam",
+        "xaicore.ablation_cam",
+        ("gradcam.ablation_cam",),
+        500,
+    ),
+    Aim(
+        "insertion and deletion at least 1.4 × faster than torchcam",
+        "insertion-deletion",
+        "xaicore.insertion_deletion",
+        ("torchcam.insertion_deletion",),
+        1.4,
+    ),
+    Aim(
+        "insertion and deletion at least 3 × faster than Quantus",
+        "insertion-deletion",
+        "xaicore.insertion_deletion",
+        ("quantus.pixel_flipping", "quantus.region_perturbation"),
+        3,
+    ),
+)
+
+
+def quick(workload: Workload) -> Workload:
+    """Return the workload made small, to see that every contender runs."""
+    channels = min(workload.channels or 32, 32)
+    return replace(workload, batch=min(workload.batch, 2), rounds=1, side=64, channels=channels)
