@@ -23,6 +23,7 @@ CASES = {
 
 
 def reference(model: Classifier, images: torch.Tensor, target: int) -> tuple[torch.Tensor, ...]:
+    images = images.contiguous(memory_format=torch.channels_last)  # as the capture does
     gradient, features = compute_layer_gradients_and_eval(model, model.layer, images, target)
     return features[0].detach(), gradient[0].detach()
 

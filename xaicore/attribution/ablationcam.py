@@ -32,7 +32,7 @@ class AblationCAM(CAMExplainer):
 
     cost = "1 F + K F above the layer"
 
-    def __init__(self, classifier: Classifier, batch_size: int = 64) -> None:
+    def __init__(self, classifier: Classifier, batch_size: int = 256) -> None:
         super().__init__(classifier)
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
@@ -53,10 +53,9 @@ class AblationCAM(CAMExplainer):
         """Return the drop ``(K,)`` of one image's logit without each of its channels."""
         image, features = captured.images[row : row + 1], captured.features[row : row + 1]
         target = captured.targets[row]
+        every = torch.arange(features.shape[1], device=features.device)
         kept = []
-        for channels in torch.arange(features.shape[1], device=features.device).split(
-            self.batch_size
-        ):
+        for channels in every.split(self.batch_size):
             ablated = features.repeat(len(channels), 1, 1, 1)
             ablated[range(len(channels)), channels] = 0
             kept.append(logits_above(self.classifier, image, ablated)[:, target])
