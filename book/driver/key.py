@@ -13,14 +13,14 @@ from nbformat import NotebookNode
 
 from driver.chapter import Chapter
 
-LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "matplotlib")
+LIBRARIES = ("torch", "torchvision", "captum", "numpy", "scipy", "pandas", "matplotlib")
 
 
 def content_key(chapter: Chapter, notebook: NotebookNode, parameters: Mapping[str, object]) -> str:
     """Return the key of what a chapter's outputs are computed from.
 
     That is its code cells, its parameters, the `xaicore` modules it imports directly or through
-    others, the packaged weights, its own references, the versions of the libraries that compute,
+    others, the packaged weights, the stored records, its own references, the versions of the libraries that compute,
     and the real data present. Prose, captions and tags are not part of it.
 
     Args:
@@ -31,7 +31,8 @@ def content_key(chapter: Chapter, notebook: NotebookNode, parameters: Mapping[st
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     package = chapter.root / "xaicore"
     files = modules(chapter.root, code)
-    files |= set(package.glob("weights/*.pt")) | set(package.glob(f"reference/{chapter.name}.*"))
+    for stored in ("weights/*.pt", "reference/*.csv*", f"reference/{chapter.name}.*"):
+        files |= set(package.glob(stored))
     parts = [
         code,
         dict(parameters),
