@@ -20,8 +20,8 @@ def content_key(chapter: Chapter, notebook: NotebookNode, parameters: Mapping[st
     """Return the key of what a chapter's outputs are computed from.
 
     That is its code cells, its parameters, the `xaicore` modules it imports directly or through
-    others, the packaged weights, the stored records, its own references, the versions of the libraries that compute,
-    and the real data present. Prose, captions and tags are not part of it.
+    others, the packaged weights, the stored records, its own references, the versions of the
+    libraries that compute, and the real data present. Prose, captions and tags are not part of it.
 
     Args:
         chapter: The chapter.
