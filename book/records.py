@@ -183,7 +183,7 @@ class Benchmark:
     def records(self) -> pd.DataFrame:
         """Return the table of ``evaluation.measure`` for every method."""
         made = self.explain()
-        table = self._measure({name: kept["maps"] for name, kept in made.items()} | self.floors())
+        table = self._measure({name: kept["maps"] for name, kept in made.items()}, self.floors())
         seconds = torch.cat([kept["seconds"] for kept in made.values()])
         table["seconds"] = [*seconds.tolist(), *[0.0] * (len(table) - len(seconds))]
         return table
@@ -212,22 +212,20 @@ class Benchmark:
             return True
         return False
 
-    def _measure(self, explained: Mapping[str, Tensor]) -> pd.DataFrame:
-        """Score maps: the curves in half precision if the benchmark says so, the rest never."""
-        keys = ["method", "image"]
+    def _measure(self, maps: Mapping[str, Tensor], floors: Mapping[str, Tensor]) -> pd.DataFrame:
+        """Score maps: the curves, in half precision if so said, for the methods alone."""
         run = partial(measure, self.classifier, self.dataset, batch_size=8)
-        table = run(explained, truth=self.truth).sort_values(keys, kind="stable")
-        curves = []
-        for name, maps in explained.items():
-            with torch.autocast(
-                self.classifier.mean.device.type, torch.bfloat16, enabled=self.half
-            ):
-                curves.append(run({name: maps}, curves=self.curves))
-            _say(f"{self.name}: curves of {name}")
-        joined = pd.concat(curves)[[*keys, "insertion", "deletion"]]
-        order = {name: place for place, name in enumerate(explained)}
-        merged = table.merge(joined, on=keys, validate="one_to_one")
-        return merged.sort_values(keys, key=lambda c: c.map(order) if c.name == "method" else c)
+        device = self.classifier.mean.device.type
+        parts = []
+        for name, found in {**maps, **floors}.items():
+            part = run({name: found}, truth=self.truth)
+            if name in maps:
+                with torch.autocast(device, torch.bfloat16, enabled=self.half):
+                    curves = run({name: found}, curves=self.curves)
+                part[["insertion", "deletion"]] = curves[["insertion", "deletion"]]
+            parts.append(part)
+            _say(f"{self.name}: scored {name}")
+        return pd.concat(parts, ignore_index=True)
 
 
 def flower_benchmark(seed: int, count: int) -> Benchmark:
@@ -261,7 +259,7 @@ def photograph_benchmark(network: str, data: Path, count: int) -> Benchmark:
         dataset=dataset,
         truth=Truth(boxes=boxes),
         heavy=PHOTOGRAPHS,
-        curves=CausalProtocol(steps=6),
+        curves=CausalProtocol(steps=5),
         half=True,
     )
 

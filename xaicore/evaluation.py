@@ -146,6 +146,7 @@ class _Batch:
     targets: Tensor
     absent: Tensor
     p: Tensor
+    correct: Tensor
     ends: CurveEnds | None
 
     def explain(self, method: Explainer | Tensor) -> Tensor:
@@ -180,10 +181,8 @@ class _Batch:
 
     def _in_boxes(self, maps: Tensor, boxes: Sequence[Tensor]) -> dict[str, Tensor]:
         iou = best_iou(maps, boxes)
-        with torch.no_grad():
-            correct = self.classifier(self.images).argmax(1) == self.targets
         return {
-            "OM": official_metric(iou, correct.cpu()),
+            "OM": official_metric(iou, self.correct),
             "LE": localization_error(iou),
             "F1": box_f1(maps, boxes),
             "SP": standard_pointing_game(maps, boxes),
@@ -204,11 +203,12 @@ def _batches(
     for pixels, classes in DataLoader(dataset, batch_size=batch_size):
         images, targets = pixels.to(device), classes.to(device)
         with torch.no_grad():
-            p = probability(classifier(images), targets)
+            logits = classifier(images)
+        p, correct = probability(logits, targets), (logits.argmax(1) == targets).cpu()
         absent = removed(images, baseline, classifier.mean)
         ends = None if curves is None else curve_ends(classifier, images, None, curves)
         indices = range(first, first + len(images))
-        yield _Batch(classifier, indices, images, targets, absent, p, ends)
+        yield _Batch(classifier, indices, images, targets, absent, p, correct, ends)
         first += len(images)
 
 
