@@ -215,17 +215,14 @@ class Benchmark:
     def _measure(self, maps: Mapping[str, Tensor], floors: Mapping[str, Tensor]) -> pd.DataFrame:
         """Score maps: the curves, in half precision if so said, for the methods alone."""
         run = partial(measure, self.classifier, self.dataset, batch_size=8)
-        device = self.classifier.mean.device.type
-        parts = []
-        for name, found in {**maps, **floors}.items():
-            part = run({name: found}, truth=self.truth)
-            if name in maps:
-                with torch.autocast(device, torch.bfloat16, enabled=self.half):
-                    curves = run({name: found}, curves=self.curves)
-                part[["insertion", "deletion"]] = curves[["insertion", "deletion"]]
-            parts.append(part)
-            _say(f"{self.name}: scored {name}")
-        return pd.concat(parts, ignore_index=True)
+        table = run({**maps, **floors}, truth=self.truth)
+        _say(f"{self.name}: masked and placed")
+        with torch.autocast(self.classifier.mean.device.type, torch.bfloat16, enabled=self.half):
+            curves = run(maps, curves=self.curves)
+        columns = ["method", "image", "insertion", "deletion"]
+        joined = table.merge(curves[columns], how="left", validate="one_to_one")
+        order = {name: place for place, name in enumerate([*maps, *floors])}
+        return joined.sort_values("method", key=lambda names: names.map(order), kind="stable")
 
 
 def flower_benchmark(seed: int, count: int) -> Benchmark:
