@@ -213,12 +213,13 @@ class Benchmark:
         return False
 
     def _measure(self, maps: Mapping[str, Tensor], floors: Mapping[str, Tensor]) -> pd.DataFrame:
-        """Score maps: the curves, in half precision if so said, for the methods alone."""
+        """Score maps; where passes are dear, the floors have no curves."""
         run = partial(measure, self.classifier, self.dataset, batch_size=8)
         table = run({**maps, **floors}, truth=self.truth)
         _say(f"{self.name}: masked and placed")
         with torch.autocast(self.classifier.mean.device.type, torch.bfloat16, enabled=self.half):
-            curves = run(maps, curves=self.curves)
+            followed = maps if self.half else {**maps, **floors}
+            curves = run(followed, curves=self.curves)
         columns = ["method", "image", "insertion", "deletion"]
         joined = table.merge(curves[columns], how="left", validate="one_to_one")
         order = {name: place for place, name in enumerate([*maps, *floors])}

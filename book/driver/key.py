@@ -20,8 +20,8 @@ def content_key(chapter: Chapter, notebook: NotebookNode, parameters: Mapping[st
     """Return the key of what a chapter's outputs are computed from.
 
     That is its code cells, its parameters, the `xaicore` modules it imports directly or through
-    others, the packaged weights, the stored records, its own references, the versions of the
-    libraries that compute, and the real data present. Prose, captions and tags are not part of it.
+    others, the packaged weights, the stored records it names, its own references, the versions of
+    the libraries that compute, and the real data present. Prose, captions and tags are not part of it.
 
     Args:
         chapter: The chapter.
@@ -31,8 +31,8 @@ def content_key(chapter: Chapter, notebook: NotebookNode, parameters: Mapping[st
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     package = chapter.root / "xaicore"
     files = modules(chapter.root, code)
-    for stored in ("weights/*.pt", "reference/*.csv*", f"reference/{chapter.name}.*"):
-        files |= set(package.glob(stored))
+    files |= set(package.glob("weights/*.pt")) | set(package.glob(f"reference/{chapter.name}.*"))
+    files |= {path for path in package.glob("reference/*.csv*") if _is_named(path, code)}
     parts = [
         code,
         dict(parameters),
@@ -82,6 +82,12 @@ def installed_version(distribution: str) -> str:
 def file_digest(path: Path) -> str:
     """Return the hash of a file's bytes."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _is_named(records: Path, code: list[str]) -> bool:
+    """Whether a string of the code begins with the first part of the name of the records."""
+    family = records.name.partition(".")[0]
+    return any(f'"{family}.' in cell for cell in code)
 
 
 def _imports(code: str, package: str) -> Iterator[str]:
