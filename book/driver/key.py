@@ -21,7 +21,8 @@ def content_key(chapter: Chapter, notebook: NotebookNode, parameters: Mapping[st
 
     That is its code cells, its parameters, the `xaicore` modules it imports directly or through
     others, the packaged weights, the stored records it names, its own references, the versions of
-    the libraries that compute, and the real data present. Prose, captions and tags are not part of it.
+    the libraries that compute, and the real data present. Prose, captions and tags are not part of
+    it.
 
     Args:
         chapter: The chapter.
