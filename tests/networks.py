@@ -68,6 +68,20 @@ class Counter(nn.Module):
         self.backwards += len(gradient)
 
 
+class GradientCounter(Counter):
+    """Also keeps the largest batch, and sees to it that gradients are asked of images alone."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__(net)
+        self.largest = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.largest = max(self.largest, len(images))
+        if images.requires_grad:
+            assert not any(parameter.requires_grad for parameter in self.parameters())
+        return super().forward(images)
+
+
 def state_of(model: nn.Module) -> list[object]:
     """Everything about a model that a call could disturb."""
     parts: list[object] = []

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.networks import NEUTRAL, classifier, pictures
+from tests.networks import NEUTRAL, GradientCounter, classifier, pictures
 from xaicore.attribution.extremal import (
     REACH,
     ExtremalPerturbation,
@@ -199,28 +199,8 @@ def test_a_batch_gives_its_singles_however_it_is_cut(baseline: str | Tensor) -> 
     assert explain(images[:0]).shape == (0, 1, 13, 17)
 
 
-class Counter(nn.Module):
-    """Counts the images that pass forward and the gradients that come back to the input."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.net = classifier(inplace=True).net
-        self.forwards = self.backwards = self.largest = 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.forwards += len(x)
-        self.largest = max(self.largest, len(x))
-        if x.requires_grad:
-            x.register_hook(self.came_back)
-            assert not any(p.requires_grad for p in self.parameters())
-        return self.net(x)
-
-    def came_back(self, gradient: Tensor) -> None:
-        self.backwards += len(gradient)
-
-
 def test_the_cost_is_the_stated_bound_and_the_model_stays_as_it_was() -> None:
-    counter = Counter().eval()
+    counter = GradientCounter(classifier(inplace=True).net).eval()
     model = Classifier(counter)
     ExtremalPerturbation(model, (0.1, 0.2), iterations=5, batch_size=3)(pictures(3), TARGETS)
     assert counter.forwards == 3 * (1 + 2 * 5)

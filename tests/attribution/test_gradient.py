@@ -14,7 +14,7 @@ from captum.attr._core.gradient_shap import InputBaselineXGradient
 from torch import Tensor, nn
 from torchvision import models
 
-from tests.networks import NEUTRAL, LinearPixels, classifier, pictures
+from tests.networks import NEUTRAL, GradientCounter, LinearPixels, classifier, pictures
 from xaicore.attribution.gradient import (
     GradientShap,
     GuidedBackprop,
@@ -303,26 +303,6 @@ def test_the_batch_size_changes_the_memory_and_not_the_map(method) -> None:
     torch.testing.assert_close(maps[0], maps[2], rtol=0, atol=1e-12)
 
 
-class Counter(nn.Module):
-    """Counts the images that pass forward and the gradients that come back to the input."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.net = classifier().net
-        self.forwards = self.backwards = self.largest = 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.forwards += len(x)
-        self.largest = max(self.largest, len(x))
-        if x.requires_grad:
-            x.register_hook(self.came_back)
-            assert not any(p.requires_grad for p in self.parameters())
-        return self.net(x)
-
-    def came_back(self, gradient: Tensor) -> None:
-        self.backwards += len(gradient)
-
-
 @pytest.mark.parametrize(
     ("name", "forwards", "backwards"),
     [
@@ -335,7 +315,7 @@ class Counter(nn.Module):
     ],
 )
 def test_the_cost_is_the_stated_bound(name: str, forwards: int, backwards: int) -> None:
-    counter = Counter().eval()
+    counter = GradientCounter(classifier().net).eval()
     model = Classifier(counter)
     explain = METHODS[name](model)
     explain.batch_size = 7

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from xaicore.attribution.cam import CAMExplainer, combine, linear_head
 from xaicore.attribution.capture import Capture, logits_above
+from xaicore.attribution.explainer import check_batch_size
 from xaicore.classifier import Classifier
 
 
@@ -34,8 +35,7 @@ class AblationCAM(CAMExplainer):
 
     def __init__(self, classifier: Classifier, batch_size: int = 256) -> None:
         super().__init__(classifier)
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        check_batch_size(batch_size)
         self.batch_size = batch_size
 
     @torch.no_grad()

@@ -126,6 +126,12 @@ def check_targets(targets: Tensor | int | None, images: Tensor) -> Tensor | None
     return targets.long()
 
 
+def check_batch_size(batch_size: int) -> None:
+    """Refuse a number of pictures per forward that is not positive."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+
+
 def resolve_targets(targets: Tensor | None, logits: Tensor) -> Tensor:
     """Return the given targets, checked against the number of classes, or the predicted ones."""
     if targets is None:

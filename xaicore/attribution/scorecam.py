@@ -7,6 +7,7 @@ from torch import Tensor
 
 from xaicore.attribution.cam import CAMExplainer, combine
 from xaicore.attribution.capture import Capture
+from xaicore.attribution.explainer import check_batch_size
 from xaicore.classifier import Classifier
 from xaicore.masking import degenerate, mask, normalize, removed, upsample
 
@@ -55,8 +56,7 @@ class ScoreCAM(CAMExplainer):
         super().__init__(classifier)
         if score not in SCORES:
             raise ValueError(f"score must be one of {', '.join(SCORES)}; got {score!r}")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        check_batch_size(batch_size)
         self.score = score
         self.baseline = baseline
         self.batch_size = batch_size

@@ -21,7 +21,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
-from xaicore.attribution.explainer import check_inputs, resolve_targets
+from xaicore.attribution.explainer import check_batch_size, check_inputs, resolve_targets
 from xaicore.classifier import Classifier
 from xaicore.masking import removed
 from xaicore.metrics.faithfulness import check_maps, probability
@@ -145,7 +145,7 @@ def curve_ends(
         ValueError: an argument cannot be used; the message says why.
     """
     checked = check_inputs(classifier, images, targets)
-    _check_batch_size(batch_size)
+    check_batch_size(batch_size)
     protocol = _protocol(protocol)
     steps = _steps(protocol, images)
     logits = _logits(classifier, images, batch_size)
@@ -185,7 +185,7 @@ def causal_curves(
     """
     check_inputs(classifier, images, ends.targets)
     check_maps(maps, images)
-    _check_batch_size(batch_size)
+    check_batch_size(batch_size)
     if ends.start.shape != images.shape:
         raise ValueError(
             f"ends belong to images {tuple(ends.start.shape)}, not {tuple(images.shape)}: "
@@ -255,7 +255,7 @@ def aopc(
     """
     checked = check_inputs(classifier, images, targets)
     check_maps(maps, images)
-    _check_batch_size(batch_size)
+    check_batch_size(batch_size)
     H, W = images.shape[-2:]
     side = max(1, round(PATCH * min(H, W) / 224)) if patch is None else patch
     _check_regions(regions, side, H, W)
@@ -358,11 +358,6 @@ def _steps(protocol: CausalProtocol, images: Tensor) -> int:
     if steps > H * W:
         raise ValueError(f"steps: {steps} are more than the {H * W} pixels of an image")
     return steps
-
-
-def _check_batch_size(batch_size: int) -> None:
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
 
 
 def _check_regions(regions: int, side: int, H: int, W: int) -> None:
