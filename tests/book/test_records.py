@@ -7,8 +7,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import records
+from studies import benchmark, subjects
 from xaicore import attribution as methods
 from xaicore.attribution import METHODS
 from xaicore.evaluation import MEASURED, score
@@ -16,8 +18,8 @@ from xaicore.report import REFERENCES, stored
 
 ATTENTION = {"raw-attention", "rollout", "tibav"}
 FLOORS = ["noise", "centre", "edges"]
-FLOWERS = [f"flowers-seed{seed}" for seed in records.SEEDS]
-SETS = [*FLOWERS, "resnet18"]
+FLOWERS = [*records.FLOWERS]
+SETS = [*FLOWERS, *records.NETWORKS]
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -52,10 +54,10 @@ def test_identities_hold_on_every_stored_image(name):
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    monkeypatch.setattr(records, "KEPT", tmp_path / "kept")
-    monkeypatch.setattr(records, "CHEAP", {"grad-cam": methods.GradCAM})
+    monkeypatch.setattr(subjects, "KEPT", tmp_path / "kept")
+    monkeypatch.setattr(benchmark, "CHEAP", {"grad-cam": methods.GradCAM})
     heavy = {"rise": partial(methods.RISE, masks=4), "guided-backprop": methods.GuidedBackprop}
-    return replace(records.flower_benchmark(0, 3), heavy=heavy)
+    return replace(benchmark.flower_benchmark(0, 3), heavy=heavy)
 
 
 def test_a_benchmark_makes_one_row_per_image_and_map(small):
@@ -75,6 +77,26 @@ def test_maps_that_were_made_are_kept(small, monkeypatch):
     monkeypatch.setattr(methods.RISE, "_raw", fail)
     monkeypatch.setattr(methods.GradCAM, "_map", fail)
     pd.testing.assert_frame_equal(small.records().drop(columns="seconds"), first)
+
+
+def test_a_run_that_was_stopped_goes_on(small, monkeypatch):
+    """Maps on disk are a beginning: more images of the same settings are added to them."""
+    whole = small.maps("grad-cam", methods.GradCAM)["maps"]
+    (subjects.KEPT / "flowers-seed0.grad-cam.pt").unlink()
+    fewer = replace(small, subject=subjects.flowers(0, 2))
+    begun = fewer.maps("grad-cam", methods.GradCAM)
+    added = small.maps("grad-cam", methods.GradCAM)
+    torch.testing.assert_close(added["maps"][:2], begun["maps"], atol=0, rtol=0)
+    torch.testing.assert_close(added["maps"], whole)
+    assert len(added["seconds"]) == 3
+    assert len(fewer.maps("grad-cam", methods.GradCAM)["maps"]) == 2
+
+
+def test_other_settings_start_anew(small):
+    few = small.maps("rise", partial(methods.RISE, masks=4))["maps"]
+    more = small.maps("rise", partial(methods.RISE, masks=8))["maps"]
+    assert len(few) == len(more) == 3
+    assert not torch.allclose(few, more)
 
 
 def test_the_command_stores_table_and_provenance(small, monkeypatch, tmp_path):
