@@ -119,6 +119,19 @@ def test_a_paired_difference_compares_the_same_images() -> None:
         paired_difference(paired, "a", "c")
 
 
+def test_a_paired_difference_pairs_within_each_network() -> None:
+    """Means over networks, of pairs that exist: here b never looked with the second network."""
+    one = table({"a": [0.1, 0.5], "b": [0.0, 0.1]}).assign(network=0)
+    two = table({"a": [0.9, 0.9], "b": [0.7, 0.7]}).assign(network=1)
+    both = pd.concat([one, two], ignore_index=True)
+    row = paired_difference(both, "a", "b").loc["AG"]
+    assert row["mean"] == pytest.approx((10 + 40 + 20 + 20) / 4)
+    assert row["n"] == 2
+    assert list(paired_difference(both, "a", "b", by=["network"]).index.unique("network")) == [0, 1]
+    partial = both[(both["network"] == 0) | (both["method"] == "a")]
+    assert paired_difference(partial, "a", "b").loc["AG", "mean"] == pytest.approx((10 + 40) / 2)
+
+
 CURVES = CausalProtocol(steps=5)
 
 

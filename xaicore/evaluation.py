@@ -44,6 +44,9 @@ MEASURED |= dict.fromkeys(("F1", "SP", "EP", "IoU-AUC", "RMA", "RRA"), "↑")
 
 ARROWS = {"AD": "↓", "AG": "↑", "AI": "↑", **MEASURED}
 NOT_PER_CENT = {"SM"}
+OF_ONE_MAP = {"method", "p", "o", "seconds", "degenerate", "value"}
+"""Columns of records that differ between the methods on one image; the others identify the pair."""
+
 STANDARD_ERRORS = 1.96
 """Half-width of a 95 % interval of a mean, in standard errors."""
 
@@ -268,6 +271,8 @@ def paired_difference(
 ) -> pd.DataFrame:
     """Return how far one method is above another on the same images, per metric, in per cent.
 
+    Pairs are of one image under one network: of whatever other columns the records have.
+
     Returns:
         The table of ``summarize`` for the differences ``method - reference``, image by image.
 
@@ -277,7 +282,7 @@ def paired_difference(
     missing = {method, reference} - set(records["method"])
     if missing:
         raise ValueError(f"the records hold no method called {', '.join(sorted(missing))}")
-    identity = [c for c in records if c in ("image", "target", "metric", *by)]
+    identity = [column for column in records if column not in OF_ONE_MAP]
     values = records.pivot(index=identity, columns="method", values="value")
     differences = (values[method] - values[reference]).rename("value").reset_index()
     return summarize(differences, by)
