@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from xaicore.attribution.capture import Capture, capture, full_precision
 from xaicore.attribution.explainer import Explainer, check_inputs, finite
-from xaicore.masking import normalize, upsample
 
 
 class CAMExplainer(Explainer):
@@ -55,7 +54,7 @@ def explain_all(
             raw = finite(explainer._map(captures[id(classifier)]))
         else:
             raw = explainer.raw(images, targets)
-        maps[name] = normalize(upsample(raw, images.shape[-2:]))
+        maps[name] = explainer.saliency(raw, images.shape[-2:])
     return maps
 
 

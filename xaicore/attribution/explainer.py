@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -55,11 +56,15 @@ class Explainer(ABC):
         Raises:
             ValueError: images, targets or classifier cannot be used; the message says why.
         """
-        return normalize(upsample(self.raw(images, targets), images.shape[-2:]))
+        return self.saliency(self.raw(images, targets), images.shape[-2:])
 
     def raw(self, images: Tensor, targets: Tensor | int | None = None) -> Tensor:
         """Return the map before upsampling and normalisation, ``(B, 1, h, w)``, detached."""
         return finite(self._raw(images, check_inputs(self.classifier, images, targets)))
+
+    def saliency(self, raw: Tensor, size: Sequence[int]) -> Tensor:
+        """Bring raw maps ``(B, 1, h, w)`` to ``size = (H, W)`` and to ``[0, 1]``."""
+        return normalize(upsample(raw, size))
 
     @abstractmethod
     def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from xaicore.attribution.ascent import Adam, natural_gradient
 from xaicore.attribution.cam import CAMExplainer, combine
 from xaicore.attribution.capture import (
     Capture,
@@ -18,11 +21,67 @@ from xaicore.attribution.capture import (
     own,
 )
 from xaicore.attribution.explainer import check_inputs
-from xaicore.classifier import Classifier
+from xaicore.classifier import Classifier, hint
 from xaicore.masking import mask, normalize, removed, upsample
 
-BETAS = 0.9, 0.999
-EPSILON = 1e-8
+
+def relative(maps: Tensor) -> Tensor:
+    r"""Divide each map ``(B, 1, H, W)`` by its maximum: :math:`n(S) = S_+ / \max S`, eq. 17.
+
+    Negative values become 0, so that the result lies in ``[0, 1]``; so does a map that is nowhere
+    positive.
+    """
+    positive = maps.relu()
+    highest = positive.amax(dim=(-2, -1), keepdim=True)
+    return positive / torch.where(highest > 0, highest, 1)
+
+
+NORMALIZATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "range": normalize,
+    "max": relative,
+    "sigmoid": torch.sigmoid,
+}
+"""What brings a map to ``[0, 1]``, eqs 16-18."""
+
+OBJECTIVES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "mask": lambda _whole, kept, _rest: kept,
+    "diff": lambda whole, kept, _rest: -(whole - kept).abs(),
+    "iomask": lambda _whole, kept, rest: kept - rest,
+    "iodiff": lambda whole, kept, rest: (whole - rest).abs() - (whole - kept).abs(),
+}
+"""What is maximised, from the logit of the image, of what the map keeps, and of the rest."""
+
+TWO_SIDED = "iomask", "iodiff"
+"""The objectives that look at what the map removes as well."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    r"""How the objective is maximised.
+
+    Attributes:
+        iterations: the number of steps, at most.
+        learning_rate: the length of a step in each :math:`u_k`.
+        betas: the decay of Adam's first and second moments.
+        tolerance: an image is finished when its objective changes by less than this in one step.
+        natural: whether Adam is given the damped natural gradient, looks one step ahead
+            (Nesterov) and shortens its steps linearly to none, instead of Adam as it was published.
+        half: whether the network runs in bfloat16, where the device computes in it.
+    """
+
+    iterations: int
+    learning_rate: float
+    betas: tuple[float, float]
+    tolerance: float = 1e-10
+    natural: bool = False
+    half: bool = False
+
+
+PRESETS = {
+    "paper": Preset(100, 0.1, (0.9, 0.999)),
+    "fast": Preset(30, 0.5, (0.8, 0.99), natural=True, half=True),
+}
+"""The paper's settings, and those that ``benchmarks/opti_cam_study.py`` chose."""
 
 
 class Optimisation(NamedTuple):
@@ -31,13 +90,33 @@ class Optimisation(NamedTuple):
     Attributes:
         features: the feature maps :math:`A`, ``(B, K, h, w)``.
         weights: the channel weights :math:`\mathrm{softmax}(u^*)`, ``(B, K)``; each row sums to 1.
-        objective: the logit of the masked image before each step, ``(steps, B)``; a finished
-            image keeps its last value; when all have finished the path ends.
+        objective: the objective before each step, ``(steps, B)``, by default the logit of the
+            masked image; a finished image keeps its last value; when all have finished the path
+            ends.
     """
 
     features: Tensor
     weights: Tensor
     objective: Tensor
+
+
+class _Rows(NamedTuple):
+    """The images that are not finished, and all that belongs to each."""
+
+    places: Tensor
+    images: Tensor
+    absent: Tensor
+    features: Tensor
+    targets: Tensor
+    whole: Tensor
+    u: Tensor
+    first: Tensor
+    second: Tensor
+    value: Tensor
+
+    def where(self, kept: Tensor) -> _Rows:
+        """Keep some of the images; all of them without a copy."""
+        return self if kept.all() else _Rows(*(tensor[kept] for tensor in self))
 
 
 class OptiCAM(CAMExplainer):
@@ -50,18 +129,50 @@ class OptiCAM(CAMExplainer):
     image stops when its objective moves by less than ``tolerance``. Rounding in float32 can send
     Adam along another path: maps agree across machines in float64, statistics in float32.
 
-    Cost: 1 forward, then one forward and one backward to the input per iteration; no gradient for
-    any parameter. Source: Zhang, Torres, Sicre, Avrithis and Ayache, CVIU 248 (2024), eqs 8-11.
+    ``preset="fast"`` takes 30 iterations along the natural gradient, in bfloat16 where the device
+    computes in it; ``benchmarks/opti_cam_study.md`` says what that costs in objective and gains in
+    time. What is given explicitly overrides the preset.
+
+    With :math:`s = n(\mathrm{up}(S))` and the class's logit :math:`g_c`, ``objective`` maximises
+
+    =============  ==================================================================  ============
+    ``"mask"``     :math:`g_c(x \odot s)`                                              eq. 10
+    ``"diff"``     :math:`-|g_c(x) - g_c(x \odot s)|`                                  eq. 19
+    ``"iomask"``   :math:`g_c(x \odot s) - g_c(x \odot (1 - s))`                       eq. F.1
+    ``"iodiff"``   :math:`|g_c(x) - g_c(x \odot (1 - s))| - |g_c(x) - g_c(x \odot s)|` eq. F.2
+    =============  ==================================================================  ============
+
+    and ``normalization`` is what brings a map to ``[0, 1]``, while it is optimised and when it is
+    returned:
+
+    =============  ==================================================  =======
+    ``"range"``    :math:`n(S) = (S - \min S) / (\max S - \min S)`     eq. 16
+    ``"max"``      :math:`n(S) = S_+ / \max S`                         eq. 17
+    ``"sigmoid"``  :math:`n(S) = 1 / (1 + e^{-S})`                     eq. 18
+    =============  ==================================================  =======
+
+    Equation 17 is meant for maps that are nowhere negative. Where one is, as with transformers,
+    its negative values become 0; an image whose map is nowhere positive keeps a map of zeros.
+    A sigmoid sees the scale of the features: maps that are nowhere negative give values from 0.5.
+
+    Cost: 1 forward, then one forward and one backward to the input per iteration, two of each for
+    the objectives F.1 and F.2; no gradient for any parameter. Source: Zhang, Torres, Sicre,
+    Avrithis and Ayache, CVIU 248 (2024), eqs 8-11.
 
     Args:
         classifier: the classifier to explain, in evaluation mode.
-        iterations: the number of Adam steps, at most.
+        iterations: the number of steps, at most. ``None``, here and below: the preset's.
         learning_rate: Adam's learning rate.
         tolerance: an image is finished when its objective changes by less than this in one step.
         baseline: what replaces removed pixels: ``"black"``, ``"mean"``, ``"blur"`` or pixels.
+        betas: the decay of Adam's two moments, each in ``[0, 1)``.
+        normalization: ``"range"``, ``"max"`` or ``"sigmoid"``.
+        objective: ``"mask"``, ``"diff"``, ``"iomask"`` or ``"iodiff"``.
+        initial: where :math:`u` starts, broadcast to ``(B, K)``. ``None``: zeros, equal weights.
+        preset: ``"paper"`` or ``"fast"``, a key of ``PRESETS``.
 
     Raises:
-        ValueError: a number is not positive.
+        ValueError: a number is out of range, or a name unknown; the message says which.
     """
 
     cost = "1 F + T (F + B)"
@@ -69,21 +180,39 @@ class OptiCAM(CAMExplainer):
     def __init__(
         self,
         classifier: Classifier,
-        iterations: int = 100,
-        learning_rate: float = 0.1,
-        tolerance: float = 1e-10,
+        iterations: int | None = None,
+        learning_rate: float | None = None,
+        tolerance: float | None = None,
         baseline: str | Tensor = "black",
+        *,
+        betas: tuple[float, float] | None = None,
+        normalization: str = "range",
+        objective: str = "mask",
+        initial: Tensor | None = None,
+        preset: str = "paper",
     ) -> None:
         super().__init__(classifier)
-        if iterations < 0 or learning_rate <= 0 or tolerance < 0:
-            raise ValueError(
-                "OptiCAM needs iterations >= 0, learning_rate > 0 and tolerance >= 0; "
-                f"got {iterations}, {learning_rate} and {tolerance}"
-            )
-        self.iterations = iterations
-        self.learning_rate = learning_rate
-        self.tolerance = tolerance
+        _check_name("preset", preset, PRESETS)
+        _check_name("normalization", normalization, NORMALIZATIONS)
+        _check_name("objective", objective, OBJECTIVES)
+        given = {
+            "iterations": iterations,
+            "learning_rate": learning_rate,
+            "tolerance": tolerance,
+            "betas": betas,
+        }
+        chosen = {name: value for name, value in given.items() if value is not None}
+        self.settings = replace(PRESETS[preset], **chosen)  # type: ignore[arg-type]
+        _check_settings(self.settings)
+        _check_initial(initial)
         self.baseline = baseline
+        self.normalization = normalization
+        self.objective = objective
+        self.initial = initial
+
+    def saliency(self, raw: Tensor, size: Sequence[int]) -> Tensor:
+        """Bring raw maps to ``size`` and to ``[0, 1]``, as they were when they were optimised."""
+        return NORMALIZATIONS[self.normalization](upsample(raw, size))
 
     def _map(self, captured: Capture) -> Tensor:
         return combine(self._optimise(captured).weights, captured.features)
@@ -94,53 +223,123 @@ class OptiCAM(CAMExplainer):
         return self._optimise(capture(self.classifier, images, checked))
 
     def _optimise(self, captured: Capture) -> Optimisation:
-        features = captured.features
         with gradients_on():
-            u, objective = self._ascend(own(captured.images), own(features), captured.targets)
-        return Optimisation(features, u.softmax(1), objective)
+            u, objective = self._ascend(self._start(captured))
+        return Optimisation(captured.features, u.softmax(1), objective)
 
-    def _ascend(self, images: Tensor, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Run Adam on every image's u at once; an image that is finished leaves the batch."""
-        network = frozen(self.classifier)
-        images = images.contiguous(memory_format=torch.channels_last)
+    def _start(self, captured: Capture) -> _Rows:
+        images = own(captured.images).contiguous(memory_format=torch.channels_last)
         absent = removed(images, self.baseline, self.classifier.mean).expand_as(images)
+        features = own(captured.features)
         u = features.new_zeros(features.shape[:2])
-        first, second = torch.zeros_like(u), torch.zeros_like(u)
-        current = u.new_full((len(u),), torch.inf)
-        path = []
-        active = torch.arange(len(u), device=u.device)
-        for step in range(1, self.iterations + 1):
-            value, gradient = _objective(network, u[active], images, absent, features, targets)
-            first[active] = torch.lerp(gradient, first[active], BETAS[0])
-            second[active] = torch.lerp(gradient.square(), second[active], BETAS[1])
-            mean = first[active] / (1 - BETAS[0] ** step)
-            deviation = (second[active] / (1 - BETAS[1] ** step)).sqrt()
-            u[active] += self.learning_rate * mean / (deviation + EPSILON)
-            moving = (value - current[active]).abs() >= self.tolerance
-            current[active] = value
-            path.append(current.clone())
-            if not moving.all():
-                active = active[moving]
-                if not len(active):
-                    break
-                images, absent, features, targets = (
-                    row[moving] for row in (images, absent, features, targets)
-                )
+        if self.initial is not None:
+            u += _broadcast(self.initial, u)
+        logits = full_precision(captured.logits.detach())
+        return _Rows(
+            places=torch.arange(len(u), device=u.device),
+            images=images,
+            absent=absent,
+            features=features,
+            targets=captured.targets,
+            whole=logits.gather(1, captured.targets[:, None])[:, 0],
+            u=u,
+            first=torch.zeros_like(u),
+            second=torch.zeros_like(u),
+            value=u.new_full((len(u),), torch.inf),
+        )
+
+    def _ascend(self, rows: _Rows) -> tuple[Tensor, Tensor]:
+        """Step every image's u at once; an image that is finished leaves the batch."""
+        settings, network = self.settings, frozen(self.classifier)
+        adam = Adam(settings.learning_rate, settings.betas, settings.natural, settings.iterations)
+        u, value, path = rows.u.clone(), rows.value.clone(), []
+        for step in range(1, settings.iterations + 1):
+            reached, gradient = self._objective(network, rows)
+            moments = adam.moments(rows.first, rows.second, gradient)
+            rows = rows._replace(
+                u=rows.u + adam.step(step, *moments, gradient),
+                first=moments[0],
+                second=moments[1],
+                value=reached,
+            )
+            moving = (reached - value[rows.places]).abs() >= settings.tolerance
+            u[rows.places], value[rows.places] = rows.u, reached
+            path.append(value.clone())
+            rows = rows.where(moving)
+            if not len(rows.places):
+                break
         return u, torch.stack(path) if path else u.new_zeros(0, len(u))
 
+    def _objective(self, network: Callable[[Tensor], Tensor], rows: _Rows) -> tuple[Tensor, Tensor]:
+        """Return the objective of each image and its gradient, natural or with respect to u."""
+        u = rows.u.detach().requires_grad_()
+        weights = u.softmax(1)
+        kept, rest = self._logits(network, rows, combine(weights, rows.features))
+        value = OBJECTIVES[self.objective](rows.whole, kept, rest)
+        (gradient,) = torch.autograd.grad(value.sum(), weights if self.settings.natural else u)
+        if self.settings.natural:
+            gradient = natural_gradient(gradient, weights.detach())
+        return value.detach(), gradient
 
-def _objective(
-    network: Callable[[Tensor], Tensor],
-    u: Tensor,
-    images: Tensor,
-    absent: Tensor,
-    features: Tensor,
-    targets: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Return the logit of each masked image, eq. 10, and its gradient with respect to u."""
-    u = u.detach().requires_grad_()
-    saliency = normalize(upsample(combine(u.softmax(1), features), images.shape[-2:]))
-    logits = network(mask(images, saliency.to(images), absent))
-    value = full_precision(logits.gather(1, targets[:, None]))[:, 0]
-    (gradient,) = torch.autograd.grad(value.sum(), u)
-    return value.detach(), gradient
+    def _logits(
+        self, network: Callable[[Tensor], Tensor], rows: _Rows, raw: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the class's logit for what maps keep and, where it is looked at, for the rest."""
+        saliency = self.saliency(raw, rows.images.shape[-2:]).to(rows.images)
+        shown = [saliency, 1 - saliency] if self.objective in TWO_SIDED else [saliency]
+        masked = [mask(rows.images, each, rows.absent) for each in shown]
+        with _precision(self.settings.half, rows.images.device):
+            logits = network(torch.cat(masked) if len(masked) > 1 else masked[0])
+        targets = rows.targets.repeat(len(masked))
+        values = full_precision(logits.gather(1, targets[:, None]))[:, 0].chunk(len(masked))
+        return values[0], values[-1]
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 itself, which is then faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+def _precision(half: bool, device: torch.device) -> AbstractContextManager[object]:
+    """Compute in bfloat16 where that is asked for and pays; else as the caller does."""
+    use = half and has_bfloat16(device)
+    return torch.autocast(device.type, torch.bfloat16) if use else nullcontext()
+
+
+def _broadcast(initial: Tensor, u: Tensor) -> Tensor:
+    try:
+        return torch.broadcast_to(initial, u.shape).to(u)
+    except RuntimeError as error:
+        raise ValueError(
+            f"initial {tuple(initial.shape)} does not broadcast to {tuple(u.shape)}, "
+            "one value for each image and channel"
+        ) from error
+
+
+def _check_name(argument: str, name: str, known: Iterable[str]) -> None:
+    names = list(known)
+    if name not in names:
+        raise ValueError(
+            f"{argument} must be one of {', '.join(names)}; got {name!r}{hint(str(name), names)}"
+        )
+
+
+def _check_settings(settings: Preset) -> None:
+    if settings.iterations < 0 or settings.learning_rate <= 0 or settings.tolerance < 0:
+        raise ValueError(
+            "OptiCAM needs iterations >= 0, learning_rate > 0 and tolerance >= 0; got "
+            f"{settings.iterations}, {settings.learning_rate} and {settings.tolerance}"
+        )
+    if len(settings.betas) != 2 or not all(0 <= beta < 1 for beta in settings.betas):
+        raise ValueError(f"OptiCAM needs two betas in [0, 1); got {settings.betas}")
+
+
+def _check_initial(initial: Tensor | None) -> None:
+    if initial is None:
+        return
+    if not isinstance(initial, Tensor):
+        raise TypeError(f"initial must be a torch tensor or None, not {type(initial).__name__}")
+    if not initial.isfinite().all():
+        raise ValueError("initial must be finite")
