@@ -1,9 +1,10 @@
 """Make the records of the runs that are too long for every build, and store them with provenance.
 
 ``python book/records.py`` explains 300 rendered flowers with three networks and 200 photographs
-with two, by every method, scores every map, and writes ``xaicore/reference/<set>.csv[.gz]``, which
-the chapters show. Photographs need the folder that ``XAICORE_DATA`` names. Maps are kept in
-``_build/records`` as they are made: a run that was stopped goes on where it was.
+with two, by every method, scores every map, runs the studies of the Opti-CAM chapter, and writes
+``xaicore/reference/<set>.csv.gz``, which the chapters show. Photographs need the folder that
+``XAICORE_DATA`` names. Maps are kept in ``_build/records`` as they are made: a run that was stopped
+goes on where it was.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -31,18 +32,15 @@ from studies.benchmark import (
     photograph_benchmark,
 )
 from studies.boxes import box_records
-from studies.opti_cam import baseline_records
-from studies.subjects import ROOT, say
+from studies.opti_cam import STUDIES, Study
+from studies.subjects import ROOT, Subject, flowers, photographs, say
 from xaicore.data.folders import find_data
 from xaicore.files import replacing
 from xaicore.report import REFERENCES
 
 FLOWERS = {f"flowers-seed{seed}": seed for seed in SEEDS}
-STUDIES: dict[str, Callable[[Benchmark], pd.DataFrame]] = {
-    "opti_cam.real": baseline_records,
-    "benchmark.boxes": box_records,
-}
-"""What else is measured on the photographs of the first network."""
+BOXES = "benchmark.boxes"
+OPTI_CAM = {f"opti_cam.{name}": study for name, study in STUDIES.items()}
 
 
 def provenance(seconds: float) -> dict[str, object]:
@@ -85,43 +83,67 @@ def store(
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--set", default="all", choices=["all", *FLOWERS, *NETWORKS, *STUDIES])
+    names = [*FLOWERS, *NETWORKS, BOXES, *OPTI_CAM]
+    parser.add_argument("--set", default="all", choices=["all", *names], help="what to measure")
     parser.add_argument("--method", help="make and keep the maps of one method only")
-    parser.add_argument("--images", type=int, help="how many (300 flowers, 200 photographs)")
+    parser.add_argument("--images", type=int, help="how many, at most")
     return parser.parse_args()
 
 
-def available(data: Path | None, images: int | None) -> dict[str, Callable[[], Benchmark]]:
-    """Return what can be explained on this machine."""
+def benchmarks(data: Path | None, most: int) -> dict[str, Callable[[], Benchmark]]:
+    """Return how to explain what there is on this machine by all methods."""
     found: dict[str, Callable[[], Benchmark]] = {
-        name: partial(flower_benchmark, seed, images or 300) for name, seed in FLOWERS.items()
+        name: partial(flower_benchmark, seed, min(most, 300)) for name, seed in FLOWERS.items()
     }
     if data is not None:
-        found |= {n: partial(photograph_benchmark, n, data, images or 200) for n in NETWORKS}
+        count = min(most, 200)
+        found |= {name: partial(photograph_benchmark, name, data, count) for name in NETWORKS}
     return found
+
+
+def subjects(study: Study, data: Path | None, most: int) -> Iterator[Subject]:
+    """Yield the networks and images of a study that are on this machine."""
+    for seed in SEEDS if study.flowers else ():
+        yield flowers(seed, min(most, study.flowers))
+    if data is not None:
+        for network, count in study.photographs.items():
+            yield photographs(network, data, min(most, count))
+
+
+def store_study(name: str, study: Study, data: Path | None, most: int) -> None:
+    """Make and store the table of a study of Opti-CAM."""
+    chosen = list(subjects(study, data, most))
+    told: dict[str, object] = {"network": "; ".join(subject.network for subject in chosen)}
+    told |= {"images": "; ".join(subject.images for subject in chosen)}
+
+    def make() -> pd.DataFrame:
+        return pd.concat([part for s in chosen for part in study.make(s)], ignore_index=True)
+
+    store(name, ".csv.gz", make, told)
 
 
 def main() -> int:
     """Measure and store; exit code 2 without the data that was asked for."""
     options = arguments()
-    data = find_data()
-    if data is None and options.set not in FLOWERS:
-        print("no real images: set XAICORE_DATA to their folder", file=sys.stderr)
-        return 2
-    benchmarks = available(data, options.images)
-    for name, make in benchmarks.items():
-        if options.set in ("all", name):
-            benchmark = make()
-            if options.method is not None:
-                benchmark.explain(options.method)
-            else:
-                store(f"benchmark.{name}", ".csv.gz", benchmark.records, benchmark.facts())
-    for name, study in STUDIES.items():
-        if options.set in ("all", name) and options.method is None:
-            benchmark = benchmarks[NETWORKS[0]]()
-            facts = benchmark.facts()
-            told = {key: facts[key] for key in ("network", "images")}
-            store(name, ".csv", partial(study, benchmark), told)
+    data, most = find_data(), options.images or sys.maxsize
+    known = benchmarks(data, most)
+    asked = [*known, BOXES, *OPTI_CAM] if options.set == "all" else [options.set]
+    for name in asked:
+        study = OPTI_CAM.get(name)
+        needs_photographs = name in (*NETWORKS, BOXES) or bool(study and study.photographs)
+        if data is None and (needs_photographs or options.set == "all"):
+            print("no real images: set XAICORE_DATA to their folder", file=sys.stderr)
+            return 2
+        if study is not None:
+            store_study(name, study, data, most)
+        elif name == BOXES:
+            benchmark = known[NETWORKS[0]]()
+            store(name, ".csv.gz", partial(box_records, benchmark), benchmark.facts())
+        elif options.method is not None:
+            known[name]().explain(options.method)
+        else:
+            benchmark = known[name]()
+            store(f"benchmark.{name}", ".csv.gz", benchmark.records, benchmark.facts())
     return 0
 
 

@@ -1,18 +1,52 @@
-"""What the Opti-CAM chapter shows of photographs."""
+"""The studies of the Opti-CAM chapter: what the method is worth, and what its options change."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
 import pandas as pd
+import torch
+from torch import Tensor
 
-from studies.benchmark import Benchmark
+from studies.scoring import batches, ranked, saliency, scored
+from studies.subjects import Subject
 from xaicore import attribution as methods
+from xaicore.attribution import Explainer
+from xaicore.attribution.opticam import NORMALIZATIONS, OBJECTIVES
+from xaicore.classifier import Classifier
 from xaicore.evaluation import measure
+from xaicore.metrics import (
+    adcc,
+    aopc,
+    max_sensitivity,
+    randomized,
+    selectivity,
+    spearman,
+    structural_similarity,
+)
+
+Factory = Callable[[Classifier], Explainer]
+
+ITERATIONS = (10, 25, 50, 100, 200)
+ALPHAS = (0.01, 0.05, 0.1, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+RIVALS: dict[str, Factory] = {
+    "grad-cam": methods.GradCAM,
+    "grad-cam++": methods.GradCAMPlusPlus,
+    "score-cam": methods.ScoreCAM,
+    "opti-cam": methods.OptiCAM,
+}
+LAYERS = {
+    "SmallResNet": ("stem", "stages.0", "stages.1", "stages.2"),
+    "ResNet": ("layer1", "layer2", "layer3", "layer4"),
+}
+CHEAP = {name: RIVALS[name] for name in ("grad-cam", "grad-cam++", "opti-cam")}
+"""Without Score-CAM, where it would have to explain everything several times."""
 
 
-def baseline_records(benchmark: Benchmark) -> pd.DataFrame:
-    """Measure three methods on photographs against two baselines, in float32 throughout."""
-    subject = benchmark.subject
-    tables = []
+def baselines(subject: Subject) -> Iterator[pd.DataFrame]:
+    """Three methods, optimised and judged against two baselines."""
     for baseline in ("black", "mean"):
         explainers = {
             "fake-cam": methods.FakeCAM(subject.classifier),
@@ -20,5 +54,159 @@ def baseline_records(benchmark: Benchmark) -> pd.DataFrame:
             "opti-cam": methods.OptiCAM(subject.classifier, baseline=baseline),
         }
         table = measure(subject.classifier, subject.dataset, explainers, baseline, 8)
-        tables.append(table.assign(baseline=baseline))
-    return pd.concat(tables, ignore_index=True)
+        yield table.assign(baseline=baseline)
+
+
+def comparison(subject: Subject) -> Iterator[pd.DataFrame]:
+    """The paper's main table, for more images and networks than all methods can explain."""
+    for method, make in {"fake-cam": methods.FakeCAM, **CHEAP}.items():
+        kept = subject.maps(method, make(subject.classifier), "{}")
+        maps = saliency(kept["maps"], subject.dataset[0][0].shape[-2:])
+        table = measure(
+            subject.classifier, subject.dataset, {method: maps}, batch_size=8, truth=subject.truth
+        )
+        yield table.assign(network=subject.name, seconds=kept["seconds"])
+
+
+def objectives(subject: Subject) -> Iterator[pd.DataFrame]:
+    """Every objective with every normalisation; a map is used as it was optimised."""
+    for objective in OBJECTIVES:
+        for normalization in NORMALIZATIONS:
+            explain = methods.OptiCAM(
+                subject.classifier, objective=objective, normalization=normalization
+            )
+            variant = f"{objective} {normalization}"
+            label = "opti-cam" if variant == "mask range" else f"opti-cam {variant}"
+            kept = subject.maps(label, explain, "{}")
+            yield scored(subject, kept, explain.saliency, variant=variant)
+
+
+def iterations(subject: Subject) -> Iterator[pd.DataFrame]:
+    """Fewer and more steps than the paper's hundred."""
+    for steps in ITERATIONS:
+        explain = methods.OptiCAM(subject.classifier, iterations=steps)
+        label = "opti-cam" if steps == 100 else f"opti-cam {steps}"
+        yield scored(subject, subject.maps(label, explain, "{}"), variant=str(steps))
+
+
+def layers(subject: Subject) -> Iterator[pd.DataFrame]:
+    """Feature maps of earlier layers."""
+    for name in LAYERS[type(subject.classifier.net).__name__]:
+        classifier = _at(subject.classifier, name)
+        for method, make in CHEAP.items():
+            kept = subject.maps(f"{method} {name}", make(classifier), "{}")
+            yield scored(subject, kept, variant=name, method=method)
+
+
+def classes(subject: Subject) -> Iterator[pd.DataFrame]:
+    """Maps of other classes, judged by the confidence in the true one."""
+    order, true = ranked(subject)
+    asked = {"true": true, "predicted": order[:, 0], "second": order[:, 1], "least": order[:, -1]}
+    for method, make in CHEAP.items():
+        for name, targets in asked.items():
+            label = method if name == "true" else f"{method} {name}"
+            kept = subject.maps(label, make(subject.classifier), "{}", targets)
+            table = scored(subject, kept, variant=name, method=method)
+            yield table.assign(predicted=order[:, 0].numpy())
+
+
+def selectivities(subject: Subject) -> Iterator[pd.DataFrame]:
+    """Maps raised to powers."""
+    for method, make in RIVALS.items():
+        kept = subject.maps(method, make(subject.classifier), "{}")
+        for alpha in ALPHAS:
+            raised = partial(_raised, alpha=alpha)
+            yield scored(subject, kept, raised, variant=f"{alpha:g}", method=method)
+
+
+def unnormalised(subject: Subject) -> Iterator[pd.DataFrame]:
+    """The network fed with pixels that are not brought to the mean and deviation it learnt from."""
+    network = subject.classifier
+    raw = Classifier(network.net, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), network.layer)
+    fed = replace(subject, classifier=raw)
+    for method, make in {"fake-cam": methods.FakeCAM, **RIVALS}.items():
+        kept = fed.maps(f"{method} unnormalised", make(raw), "{}")
+        yield scored(fed, kept, variant="unnormalised", method=method)
+
+
+def sanity(subject: Subject) -> Iterator[pd.DataFrame]:
+    """How much a map changes when the network forgets, layer by layer from its logits down."""
+    size = subject.dataset[0][0].shape[-2:]
+    blocks = ("fc", *reversed(LAYERS[type(subject.classifier.net).__name__]))
+    makers: dict[str, Factory] = {"grad-cam": methods.GradCAM, "opti-cam": methods.OptiCAM}
+    for method, make in makers.items():
+        kept = subject.maps(method, make(subject.classifier), "{}")
+        first = saliency(kept["maps"], size)
+        for depth, (layer, forgot) in enumerate(randomized(subject.classifier, blocks), 1):
+            kept = subject.maps(f"{method} random {layer}", make(forgot), "{}")
+            then = saliency(kept["maps"], size)
+            yield pd.DataFrame(
+                {
+                    "network": subject.name,
+                    "method": method,
+                    "variant": layer,
+                    "depth": depth,
+                    "image": range(len(subject)),
+                    "spearman": spearman(first, then),
+                    "ssim": structural_similarity(first, then),
+                }
+            )
+
+
+def robustness(subject: Subject) -> Iterator[pd.DataFrame]:
+    """AOPC, Max-Sensitivity and ADCC."""
+    for method, make in RIVALS.items():
+        explain = make(subject.classifier)
+        kept = subject.maps(method, explain, "{}")["maps"]
+        for part, images, targets in batches(subject):
+            maps = saliency(kept[part], images.shape[-2:])
+            yield pd.DataFrame(
+                {
+                    "network": subject.name,
+                    "method": method,
+                    "image": range(part.start, part.stop),
+                    "AOPC": aopc(subject.classifier, images, maps, targets),
+                    "MS": max_sensitivity(explain, images, targets),
+                    "ADCC": adcc(explain, images, targets, maps).adcc,
+                }
+            )
+
+
+def _at(classifier: Classifier, layer: str) -> Classifier:
+    """The same network, explained at another layer."""
+    mean, std = (values.flatten().tolist() for values in (classifier.mean, classifier.std))
+    return Classifier(classifier.net, mean, std, layer)
+
+
+def _raised(maps: Tensor, size: torch.Size, alpha: float) -> Tensor:
+    """The saliency of raw maps, to a power."""
+    return selectivity(saliency(maps, size), alpha)
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is studied, and on how many images.
+
+    Attributes:
+        make: yields parts of the table for one network and its images.
+        flowers: the number of flowers, for each of the book's networks.
+        photographs: the number of photographs, by network.
+    """
+
+    make: Callable[[Subject], Iterator[pd.DataFrame]]
+    flowers: int
+    photographs: Mapping[str, int]
+
+
+STUDIES = {
+    "real": Study(baselines, 0, {"resnet18": 200}),
+    "photographs": Study(comparison, 0, {"resnet18": 300, "squeezenet1_0": 300, "resnet50": 100}),
+    "objectives": Study(objectives, 300, {}),
+    "iterations": Study(iterations, 300, {}),
+    "layers": Study(layers, 300, {}),
+    "classes": Study(classes, 300, {}),
+    "selectivity": Study(selectivities, 300, {"resnet18": 100}),
+    "unnormalised": Study(unnormalised, 300, {}),
+    "sanity": Study(sanity, 100, {}),
+    "robustness": Study(robustness, 100, {}),
+}

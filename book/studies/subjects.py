@@ -26,8 +26,8 @@ from xaicore.models.flowers import flower_classifier
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "_build" / "records"
 SIDE = 224
-BATCH, BATCHES = 8, 4
-"""Images at a time, and batches after which maps are put on disk."""
+CHUNK = 32
+"""Images after which maps are put on disk."""
 
 WEIGHTS = {
     "resnet18": "resnet18_pqf_small.pt",
@@ -47,6 +47,7 @@ class Subject:
         classifier: the network.
         dataset: the images and their true classes.
         truth: where the classes are.
+        batch_size: images that are explained at a time.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Subject:
     classifier: Classifier
     dataset: Dataset[tuple[Tensor, int]]
     truth: Truth
+    batch_size: int
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -79,9 +81,11 @@ class Subject:
         """
         file = KEPT / f"{self.name}.{label}.pt"
         kept = _read(file, settings)
-        for first in range(len(kept["maps"]), len(self), BATCH * BATCHES):
-            chosen = range(first, min(first + BATCH * BATCHES, len(self)))
-            for images, classes in DataLoader(Subset(self.dataset, chosen), batch_size=BATCH):
+        for first in range(len(kept["maps"]), len(self), CHUNK):
+            chosen = range(first, min(first + CHUNK, len(self)))
+            for images, classes in DataLoader(
+                Subset(self.dataset, chosen), batch_size=self.batch_size
+            ):
                 done = len(kept["maps"])
                 asked = classes if targets is None else targets[done : done + len(classes)]
                 began = time.perf_counter()
@@ -108,6 +112,7 @@ def flowers(seed: int, count: int) -> Subject:
         classifier=flower_classifier("species", seed),
         dataset=dataset,
         truth=Truth(masks=head),
+        batch_size=32,
     )
 
 
@@ -130,6 +135,7 @@ def photographs(network: str, data: Path, count: int) -> Subject:
         classifier=classifier,
         dataset=Subset(table, chosen),
         truth=Truth(boxes=[SIDE * box for box in found]),
+        batch_size=8,
     )
 
 
