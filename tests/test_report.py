@@ -92,6 +92,14 @@ class TestTable:
         assert [th.text for th in soup.select("thead th[scope=col]")] == ["method", "gain", "n"]
         assert [th.text for th in soup.select("tbody th[scope=row]")] == ["<A>", "B"]
 
+    def test_rows_lead_where_they_should(self):
+        soup = self.soup(self.frame, "toy", "A table.", ".2f", ["a.html", "b.html#<"])
+        links = [(th.a.text, th.a["href"]) for th in soup.select("tbody th")]
+        assert links == [("<A>", "a.html"), ("B", "b.html#<")]
+        assert "xc-prose" in soup.div["class"]
+        with pytest.raises(ValueError, match="shorter"):
+            self.soup(self.frame, "toy", "A table.", ".2f", ["a.html"])
+
     def test_numbers_are_formatted_and_marked(self):
         soup = self.soup(self.frame, "toy", "A table.", {"gain": ".1f"})
         assert [td.text for td in soup.select("td.number")] == ["1.2", "3", "–", "4"]

@@ -73,7 +73,11 @@ def glue(name: str, value: object, fmt: str | None = None) -> None:
 
 
 def table(
-    frame: pd.DataFrame, name: str, caption: str, formats: str | Mapping[str, str] = ".2f"
+    frame: pd.DataFrame,
+    name: str,
+    caption: str,
+    formats: str | Mapping[str, str] = ".2f",
+    links: Sequence[str] = (),
 ) -> Fragment:
     """Show a table that can be read aloud, scrolled on a phone and downloaded as CSV.
 
@@ -85,12 +89,14 @@ def table(
         name: Name of the downloaded file, without its extension; also the table's HTML id.
         caption: One sentence that says what the table shows.
         formats: Format specification of floats, for all columns or per column name.
+        links: Where the name of each row leads; such a table is of prose, and lines may be broken.
 
     Returns:
         The table with its download link.
 
     Raises:
-        ValueError: If a header is empty or has several levels, or a row has no name.
+        ValueError: If a header is empty or has several levels, a row has no name, or there is not
+            one link per row.
     """
     frame = _flat(frame)
     by_column = dict.fromkeys(frame, formats) if isinstance(formats, str) else formats
@@ -101,15 +107,19 @@ def table(
         f'<th scope="col"{kind}>{escape(str(column))}</th>'
         for column, kind in zip(frame, kinds, strict=True)
     )
+    leading = [escape(text) for text in texts[0]]
+    if links:
+        pairs = zip(leading, links, strict=True)
+        leading = [f'<a href="{escape(link)}">{text}</a>' for text, link in pairs]
     rows = "".join(
-        f'<tr><th scope="row"{kinds[0]}>{escape(first)}</th>'
+        f'<tr><th scope="row"{kinds[0]}>{first}</th>'
         + "".join(f"<td{k}>{escape(v)}</td>" for k, v in zip(kinds[1:], rest, strict=True))
         + "</tr>\n"
-        for first, *rest in zip(*texts, strict=True)
+        for first, *rest in zip(leading, *texts[1:], strict=True)
     )
     csv = quote(frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     html = (
-        f'<div class="xc-table" id="{escape(name)}">'
+        f'<div class="xc-table{" xc-prose" if links else ""}" id="{escape(name)}">'
         f'<div class="xc-scroll" role="region" tabindex="0" aria-label="{escape(caption)}">'
         f"<table><caption>{escape(caption)}</caption>\n"
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
