@@ -20,9 +20,9 @@ def content_key(chapter: Chapter, notebook: NotebookNode, parameters: Mapping[st
     """Return the key of what a chapter's outputs are computed from.
 
     That is its code cells, its parameters, the `xaicore` modules it imports directly or through
-    others, the packaged weights, the stored records it names, its own references, the versions of
-    the libraries that compute, and the real data present. Prose, captions and tags are not part of
-    it.
+    others, the packaged weights, its own references, the stored records that it or they name, the
+    versions of the libraries that compute, and the real data present. Prose, captions and tags are
+    not part of it.
 
     Args:
         chapter: The chapter.
@@ -33,7 +33,11 @@ def content_key(chapter: Chapter, notebook: NotebookNode, parameters: Mapping[st
     package = chapter.root / "xaicore"
     files = modules(chapter.root, code)
     files |= set(package.glob("weights/*.pt")) | set(package.glob(f"reference/{chapter.name}.*"))
-    files |= {path for path in package.glob("reference/*.csv*") if _is_named(path, code)}
+    naming = [
+        *code,
+        *(path.read_text(encoding="utf-8") for path in files if path.suffix == ".toml"),
+    ]
+    files |= {path for path in package.glob("reference/*.csv*") if _is_named(path, naming)}
     parts = [
         code,
         dict(parameters),
