@@ -54,7 +54,7 @@ def baselines(subject: Subject) -> Iterator[pd.DataFrame]:
             "opti-cam": methods.OptiCAM(subject.classifier, baseline=baseline),
         }
         table = measure(subject.classifier, subject.dataset, explainers, baseline, 8)
-        yield table.assign(baseline=baseline)
+        yield table.assign(baseline=baseline, network=subject.name)
 
 
 def comparison(subject: Subject) -> Iterator[pd.DataFrame]:
@@ -82,11 +82,18 @@ def objectives(subject: Subject) -> Iterator[pd.DataFrame]:
 
 
 def iterations(subject: Subject) -> Iterator[pd.DataFrame]:
-    """Fewer and more steps than the paper's hundred."""
+    """Fewer and more steps than the paper's hundred, the fast preset, and two other methods."""
     for steps in ITERATIONS:
         explain = methods.OptiCAM(subject.classifier, iterations=steps)
         label = "opti-cam" if steps == 100 else f"opti-cam {steps}"
-        yield scored(subject, subject.maps(label, explain, "{}"), variant=str(steps))
+        kept = subject.maps(label, explain, "{}")
+        yield scored(subject, kept, method="opti-cam", variant=str(steps))
+    fast = methods.OptiCAM(subject.classifier, preset="fast")
+    kept = subject.maps("opti-cam fast", fast, str(fast.settings))
+    yield scored(subject, kept, method="opti-cam", variant="fast")
+    for method in ("grad-cam", "score-cam"):
+        kept = subject.maps(method, RIVALS[method](subject.classifier), "{}")
+        yield scored(subject, kept, method=method, variant="")
 
 
 def layers(subject: Subject) -> Iterator[pd.DataFrame]:
@@ -200,6 +207,7 @@ class Study:
 
 STUDIES = {
     "real": Study(baselines, 0, {"resnet18": 200}),
+    "baselines": Study(baselines, 300, {}),
     "photographs": Study(comparison, 0, {"resnet18": 300, "squeezenet1_0": 300, "resnet50": 100}),
     "objectives": Study(objectives, 300, {}),
     "iterations": Study(iterations, 300, {}),
