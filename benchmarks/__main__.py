@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.checkouts import taking_part
 from benchmarks.race import race
 from benchmarks.report import aims_table, workload_tables
 from benchmarks.workloads import WORKLOADS, quick
@@ -41,7 +42,7 @@ def main() -> None:
     lines = provenance()
     records = []
     for name in chosen.workloads or WORKLOADS:
-        workload = quick(WORKLOADS[name]) if chosen.quick else WORKLOADS[name]
+        workload = taking_part(quick(WORKLOADS[name]) if chosen.quick else WORKLOADS[name])
         print(f"{name}: {', '.join(workload.contenders)}", flush=True)
         size = {"side": workload.side, "batch": workload.batch}
         records += [size | record for record in race(name, workload, THREADS)]

@@ -1,11 +1,13 @@
 """Calls of xaicore."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.case import STEPS, Case
+from benchmarks.case import STEPS, Case, Part
+from benchmarks.workloads import OPTI_CAM_STEPS, STEPS_RUN
 from xaicore.attribution import (
     CAM,
     AblationCAM,
@@ -14,6 +16,7 @@ from xaicore.attribution import (
     GradCAMPlusPlus,
     HiResCAM,
     LayerCAM,
+    OptiCAM,
     ScoreCAM,
     XGradCAM,
     ablationcam,
@@ -63,6 +66,23 @@ def ablation_cam_by_ablation(case: Case) -> Callable[[], np.ndarray]:
     return run
 
 
+def opti_cam(case: Case) -> Callable[[], np.ndarray]:
+    """Opti-CAM at the paper's settings; some of its iterations, its time scaled up."""
+    run = _run(OptiCAM, case, iterations=STEPS_RUN)
+    return Part(run, scale=(OPTI_CAM_STEPS + 1) / (STEPS_RUN + 1))
+
+
+def opti_cam_fast(case: Case) -> Callable[[], np.ndarray]:
+    """Opti-CAM at its fast preset, the whole of it."""
+    return _run(OptiCAM, case, preset="fast")
+
+
+def opti_cam_float64(case: Case) -> Callable[[], np.ndarray]:
+    """A few iterations of the paper's in float64, for the map."""
+    case.net.double()
+    return _run(OptiCAM, replace(case, images=case.images.double()), iterations=STEPS_RUN)
+
+
 def insertion_deletion(case: Case) -> Callable[[], np.ndarray]:
     """Both curves in one pass; pixels become the mean colour."""
     classifier = Classifier(case.net, layer=case.layer)
@@ -77,7 +97,7 @@ def insertion_deletion(case: Case) -> Callable[[], np.ndarray]:
     return run
 
 
-def _run(method: type[Explainer], case: Case, **options: str) -> Callable[[], np.ndarray]:
+def _run(method: type[Explainer], case: Case, **options: str | int) -> Callable[[], np.ndarray]:
     explainer = method(Classifier(case.net, layer=case.layer), **options)
 
     def run() -> np.ndarray:

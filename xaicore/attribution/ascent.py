@@ -12,23 +12,23 @@ EPSILON = 1e-8
 
 @dataclass(frozen=True)
 class Adam:
-    r"""Adam's steps upwards, as published, or looking ahead with steps that become shorter.
+    r"""Adam's steps upwards, as published, or looking ahead and coming to rest.
 
     With the moments :math:`m, v` of the gradient :math:`g` at step :math:`t` of :math:`T`:
 
     .. math:: \Delta u = \eta\, \frac{\hat m}{\sqrt{\hat v} + \epsilon}, \qquad
         \hat m = \frac{m}{1 - \beta_1^t}, \quad \hat v = \frac{v}{1 - \beta_2^t}
 
-    Ahead of its time, with Nesterov's momentum,
-    :math:`\hat m = \beta_1 m / (1 - \beta_1^{t+1}) + (1 - \beta_1)\, g / (1 - \beta_1^t)`, and
-    :math:`\eta` falls linearly to :math:`\eta / T` at the last step.
+    Looking ahead, with Nesterov's momentum,
+    :math:`\hat m = \beta_1 m / (1 - \beta_1^{t+1}) + (1 - \beta_1)\, g / (1 - \beta_1^t)`, and over
+    the second half of the steps :math:`\eta` falls linearly, as :math:`2 (T - t + 1) / T`.
 
     Sources: Kingma and Ba, ICLR 2015; Dozat, ICLR workshop 2016.
 
     Attributes:
         learning_rate: :math:`\eta`.
         betas: :math:`\beta_1, \beta_2`.
-        ahead: whether it looks ahead and shortens its steps.
+        ahead: whether it looks ahead and comes to rest.
         steps: how many steps there will be, :math:`T`.
     """
 
@@ -49,7 +49,7 @@ class Adam:
         beta, rate = self.betas[0], self.learning_rate
         mean = first / (1 - beta**t)
         if self.ahead:
-            rate *= 1 - (t - 1) / self.steps
+            rate *= min(1, 2 * (self.steps - t + 1) / self.steps)
             mean = beta * first / (1 - beta ** (t + 1)) + (1 - beta) * gradient / (1 - beta**t)
         deviation = (second / (1 - self.betas[1] ** t)).sqrt()
         return rate * mean / (deviation + EPSILON)

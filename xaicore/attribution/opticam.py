@@ -64,9 +64,10 @@ class Preset:
         learning_rate: the length of a step in each :math:`u_k`.
         betas: the decay of Adam's first and second moments.
         tolerance: an image is finished when its objective changes by less than this in one step.
-        natural: whether Adam is given the damped natural gradient, looks one step ahead
-            (Nesterov) and shortens its steps linearly to none, instead of Adam as it was published.
-        half: whether the network runs in bfloat16, where the device computes in it.
+        natural: whether Adam is given the natural gradient instead of the plain one.
+        ahead: whether Adam looks one step ahead and comes to rest over the second half.
+        half: whether rounding is traded for speed: bfloat16 where the device computes in it, and
+            filters laid out with channels last.
     """
 
     iterations: int
@@ -74,12 +75,13 @@ class Preset:
     betas: tuple[float, float]
     tolerance: float = 1e-10
     natural: bool = False
+    ahead: bool = False
     half: bool = False
 
 
 PRESETS = {
     "paper": Preset(100, 0.1, (0.9, 0.999)),
-    "fast": Preset(30, 0.5, (0.8, 0.99), natural=True, half=True),
+    "fast": Preset(30, 0.4, (0.8, 0.99), tolerance=0, natural=True, ahead=True, half=True),
 }
 """The paper's settings, and those that ``benchmarks/opti_cam_study.py`` chose."""
 
@@ -100,7 +102,7 @@ class Optimisation(NamedTuple):
     objective: Tensor
 
 
-class _Rows(NamedTuple):
+class Rows(NamedTuple):
     """The images that are not finished, and all that belongs to each."""
 
     places: Tensor
@@ -114,9 +116,9 @@ class _Rows(NamedTuple):
     second: Tensor
     value: Tensor
 
-    def where(self, kept: Tensor) -> _Rows:
+    def where(self, kept: Tensor) -> Rows:
         """Keep some of the images; all of them without a copy."""
-        return self if kept.all() else _Rows(*(tensor[kept] for tensor in self))
+        return self if kept.all() else Rows(*(tensor[kept] for tensor in self))
 
 
 class OptiCAM(CAMExplainer):
@@ -169,7 +171,7 @@ class OptiCAM(CAMExplainer):
         normalization: ``"range"``, ``"max"`` or ``"sigmoid"``.
         objective: ``"mask"``, ``"diff"``, ``"iomask"`` or ``"iodiff"``.
         initial: where :math:`u` starts, broadcast to ``(B, K)``. ``None``: zeros, equal weights.
-        preset: ``"paper"`` or ``"fast"``, a key of ``PRESETS``.
+        preset: ``"paper"`` or ``"fast"``, or settings of one's own.
 
     Raises:
         ValueError: a number is out of range, or a name unknown; the message says which.
@@ -189,10 +191,12 @@ class OptiCAM(CAMExplainer):
         normalization: str = "range",
         objective: str = "mask",
         initial: Tensor | None = None,
-        preset: str = "paper",
+        preset: str | Preset = "paper",
     ) -> None:
         super().__init__(classifier)
-        _check_name("preset", preset, PRESETS)
+        if not isinstance(preset, Preset):
+            _check_name("preset", preset, PRESETS)
+            preset = PRESETS[preset]
         _check_name("normalization", normalization, NORMALIZATIONS)
         _check_name("objective", objective, OBJECTIVES)
         given = {
@@ -202,7 +206,7 @@ class OptiCAM(CAMExplainer):
             "betas": betas,
         }
         chosen = {name: value for name, value in given.items() if value is not None}
-        self.settings = replace(PRESETS[preset], **chosen)  # type: ignore[arg-type]
+        self.settings = replace(preset, **chosen)  # type: ignore[arg-type]
         _check_settings(self.settings)
         _check_initial(initial)
         self.baseline = baseline
@@ -227,7 +231,7 @@ class OptiCAM(CAMExplainer):
             u, objective = self._ascend(self._start(captured))
         return Optimisation(captured.features, u.softmax(1), objective)
 
-    def _start(self, captured: Capture) -> _Rows:
+    def _start(self, captured: Capture) -> Rows:
         images = own(captured.images).contiguous(memory_format=torch.channels_last)
         absent = removed(images, self.baseline, self.classifier.mean).expand_as(images)
         features = own(captured.features)
@@ -235,7 +239,7 @@ class OptiCAM(CAMExplainer):
         if self.initial is not None:
             u += _broadcast(self.initial, u)
         logits = full_precision(captured.logits.detach())
-        return _Rows(
+        return Rows(
             places=torch.arange(len(u), device=u.device),
             images=images,
             absent=absent,
@@ -248,10 +252,12 @@ class OptiCAM(CAMExplainer):
             value=u.new_full((len(u),), torch.inf),
         )
 
-    def _ascend(self, rows: _Rows) -> tuple[Tensor, Tensor]:
+    def _ascend(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Step every image's u at once; an image that is finished leaves the batch."""
-        settings, network = self.settings, frozen(self.classifier)
-        adam = Adam(settings.learning_rate, settings.betas, settings.natural, settings.iterations)
+        settings = self.settings
+        layout = torch.channels_last if settings.half else torch.preserve_format
+        network = frozen(self.classifier, layout)
+        adam = Adam(settings.learning_rate, settings.betas, settings.ahead, settings.iterations)
         u, value, path = rows.u.clone(), rows.value.clone(), []
         for step in range(1, settings.iterations + 1):
             reached, gradient = self._objective(network, rows)
@@ -270,7 +276,7 @@ class OptiCAM(CAMExplainer):
                 break
         return u, torch.stack(path) if path else u.new_zeros(0, len(u))
 
-    def _objective(self, network: Callable[[Tensor], Tensor], rows: _Rows) -> tuple[Tensor, Tensor]:
+    def _objective(self, network: Callable[[Tensor], Tensor], rows: Rows) -> tuple[Tensor, Tensor]:
         """Return the objective of each image and its gradient, natural or with respect to u."""
         u = rows.u.detach().requires_grad_()
         weights = u.softmax(1)
@@ -282,7 +288,7 @@ class OptiCAM(CAMExplainer):
         return value.detach(), gradient
 
     def _logits(
-        self, network: Callable[[Tensor], Tensor], rows: _Rows, raw: Tensor
+        self, network: Callable[[Tensor], Tensor], rows: Rows, raw: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the class's logit for what maps keep and, where it is looked at, for the rest."""
         saliency = self.saliency(raw, rows.images.shape[-2:]).to(rows.images)
