@@ -4,14 +4,18 @@ import ast
 import tomllib
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 from benchmarks.case import Passes
+from benchmarks.checkouts import MODULE, VARIABLE, taking_part
+from benchmarks.opti_cam_study import CANDIDATES, summary
 from benchmarks.race import difference, rotated
 from benchmarks.report import aims_table, ratio, verdict, workload_tables
 from benchmarks.workloads import AIMS, WORKLOADS, Aim, quick
+from xaicore.attribution.opticam import PRESETS
 
 
 class Net(nn.Module):
@@ -131,9 +135,48 @@ def test_aims_name_contenders_of_their_workload():
 
 def test_the_extra_installs_every_peer(root):
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    modules = {c.split(".")[0] for w in WORKLOADS.values() for c in w.contenders} - {"xaicore"}
+    modules = {c.split(".")[0] for w in WORKLOADS.values() for c in w.contenders}
+    modules -= {"xaicore", MODULE}
     extra = {name.replace("-", "") for name in project["optional-dependencies"]["bench"]}
     assert modules == extra
+
+
+def test_a_peer_that_is_not_checked_out_is_left_out_and_named(monkeypatch, tmp_path, capsys):
+    workload = WORKLOADS["opti-cam"]
+    for value in ("", str(tmp_path)):
+        monkeypatch.setenv(VARIABLE, value)
+        left = taking_part(workload).contenders
+        assert left == tuple(c for c in workload.contenders if not c.startswith(MODULE))
+        assert f"left out: {MODULE}.opti_cam; let {VARIABLE} name" in capsys.readouterr().out
+    (tmp_path / "util.py").touch()
+    assert taking_part(workload) == workload
+    assert taking_part(WORKLOADS["grad-cam"]) == WORKLOADS["grad-cam"]
+
+
+def test_an_aim_whose_peers_are_absent_is_not_judged():
+    aim = Aim("far", "grad-cam", "xaicore.grad_cam", ("authors.grad_cam",), 2)
+    assert "far" not in aims_table(RECORDS, [aim])
+
+
+def test_the_study_compares_with_the_paper_and_holds_the_preset():
+    assert next(iter(CANDIDATES)) == "paper"
+    settings = {name: make.keywords["preset"] for name, make in CANDIDATES.items()}
+    assert settings["paper"] == PRESETS["paper"]
+    assert settings["fast"] == PRESETS["fast"]
+
+
+def test_the_study_says_how_much_of_the_papers_objective_is_reached():
+    reached = {"paper": [10.0, 14.0], "other": [9.0, 13.0]}
+    scores = {"AG": 50.0, "AD": 1.0, "AI": 100.0, "cpu_s": 0.5, "uniform": 4.0}
+    rows = [
+        {"candidate": name, "image": i, "objective": value, **scores}
+        for name, values in reached.items()
+        for i, value in enumerate(values)
+    ]
+    paper, other = summary(pd.DataFrame(rows))
+    assert paper[1:4] == ["12.00", "100.0", "100.0"]
+    assert other[1:4] == ["11.00", "91.7", "87.5"]
+    assert other[5] == "0.0 ± 0.0"
 
 
 def test_quick_workloads_are_small():

@@ -47,6 +47,14 @@ def test_explain_writes_the_overlay_and_prints_what_the_network_sees(
     assert list(tmp_path.iterdir()) == [output]
 
 
+def test_a_preset_is_chosen_and_overridden(
+    flower: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["explain", str(flower), "--model", "flowers", "-o", str(tmp_path / "map.png")]
+    assert main([*command, "--preset", "fast", "--iterations", "2"]) == 0
+    assert "opti-cam explains" in capsys.readouterr().out
+
+
 def test_a_target_is_given_by_name(
     flower: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,6 +125,8 @@ def refused(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--weights", "{folder}/text.pt"], "not a file of weights"),
         (["--weights", "{folder}/other.pt"], "does not hold the weights"),
         (["--method", "grad-cam", "--iterations", "5"], "setting of opti-cam"),
+        (["--method", "rise", "--preset", "fast"], "setting of opti-cam, not of rise"),
+        (["--preset", "slow"], "preset must be one of paper, fast"),
         (["--iterations", "-5"], "iterations >= 0"),
         (["--iterations", "many"], "invalid int value"),
         (["--device", "toaster"], "cannot be used"),

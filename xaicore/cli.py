@@ -72,6 +72,7 @@ def _parser() -> Parser:
     explain.add_argument("--weights", type=Path, help="a state dict; default: downloaded once")
     explain.add_argument("--target", help="class to explain, by name or number; default: predicted")
     explain.add_argument("--iterations", type=int, help="steps of a method that optimises")
+    explain.add_argument("--preset", help="settings of a method that has some: paper or fast")
     explain.add_argument("--device", help="cpu, cuda, mps, …; default: cuda if there is one")
     explain.add_argument("-o", "--output", type=Path, required=True, help="picture to write")
 
@@ -165,15 +166,15 @@ def _classifier(options: argparse.Namespace) -> Classifier:
 
 
 def _explainer(options: argparse.Namespace, classifier: Classifier) -> Explainer:
-    method = METHODS[options.method]
-    if options.iterations is None:
-        return method(classifier)
-    iterative = [name for name in METHODS if "iterations" in signature(METHODS[name]).parameters]
-    if options.method not in iterative:
-        raise ValueError(
-            f"--iterations is a setting of {' and '.join(iterative)}, not of {options.method}"
-        )
-    return method(classifier, iterations=options.iterations)  # type: ignore[call-arg]
+    given = {name: getattr(options, name) for name in ("iterations", "preset")}
+    settings = {name: value for name, value in given.items() if value is not None}
+    for name in settings:
+        able = [method for method in METHODS if name in signature(METHODS[method]).parameters]
+        if options.method not in able:
+            raise ValueError(
+                f"--{name} is a setting of {' and '.join(able)}, not of {options.method}"
+            )
+    return METHODS[options.method](classifier, **settings)
 
 
 def _class_name(classifier: Classifier, index: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -13,12 +14,15 @@ from torchvision import models
 
 from tests.networks import Counter, classifier, pictures
 from xaicore.attribution import OptiCAM, explain_all, opticam
+from xaicore.attribution.ascent import natural_gradient
 from xaicore.attribution.capture import capture
 from xaicore.attribution.opticam import NORMALIZATIONS, OBJECTIVES, PRESETS
 from xaicore.classifier import Classifier
+from xaicore.data.flowers import Flowers
+from xaicore.models.flowers import flower_classifier
 
 TARGETS = torch.tensor([1, 4])
-STEPS = 12
+STEPS = 8
 
 
 def vit() -> Classifier:
@@ -192,3 +196,109 @@ def test_a_start_of_the_wrong_shape_or_kind_is_refused() -> None:
         OptiCAM(classifier(), initial=torch.zeros(7))(pictures(2))
     with pytest.raises(TypeError, match="initial must be a torch tensor or None, not list"):
         OptiCAM(classifier(), initial=[0.0])  # type: ignore[arg-type]
+
+
+def literal_fast(model: Classifier, image: Tensor, c: int, features: Tensor, T: int) -> Tensor:
+    """The fast preset's map of one image in float64: natural gradient, Nesterov, coming to rest."""
+    u = torch.zeros(features.shape[0], dtype=torch.float64)
+    m, v = torch.zeros_like(u), torch.zeros_like(u)
+    rate, (a, b) = PRESETS["fast"].learning_rate, PRESETS["fast"].betas
+
+    def mask(weights: Tensor) -> Tensor:
+        return literal_mask((weights[:, None, None] * features).sum(0), "range", image.shape[-2:])
+
+    for t in range(1, T + 1):
+        w = torch.softmax(u, 0).requires_grad_()
+        (g,) = torch.autograd.grad(model((image * mask(w))[None])[0, c], w)
+        w = w.detach()
+        d = g - (w @ g)
+        d /= (w @ d**2).sqrt()
+        m, v = a * m + (1 - a) * d, b * v + (1 - b) * d**2
+        ahead = a * m / (1 - a ** (t + 1)) + (1 - a) * d / (1 - a**t)
+        eta = rate * min(1, 2 * (T - t + 1) / T)
+        u = u + eta * ahead / ((v / (1 - b**t)).sqrt() + 1e-8)
+    return mask(torch.softmax(u, 0))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_fast_preset_equals_a_literal_reimplementation_in_float64(network: str) -> None:
+    model, images = NETWORKS[network]().double(), pictures(2).double()
+    features = capture(model, images).features
+    found = OptiCAM(model, STEPS, preset="fast")(images, TARGETS)
+    for i, c in enumerate(TARGETS.tolist()):
+        expected = literal_fast(model, images[i], c, features[i], STEPS)
+        torch.testing.assert_close(found[i, 0], expected, rtol=0, atol=1e-6)
+
+
+def test_the_natural_gradient_undoes_the_softmax() -> None:
+    """The Fisher information of softmax takes it back to the gradient by u, up to its length."""
+    u = torch.randn(3, 7, dtype=torch.float64, requires_grad=True)
+    weights = u.softmax(1)
+    value = (weights**2 @ torch.randn(7, dtype=torch.float64)).sum()
+    by_weights, by_u = torch.autograd.grad(value, [weights, u])
+    w = weights.detach()
+    fisher = torch.diag_embed(w) - w[:, :, None] * w[:, None]
+    direction = natural_gradient(by_weights, w)
+    back = (fisher @ direction[..., None])[..., 0]
+    torch.testing.assert_close(F.normalize(back), F.normalize(by_u))
+    torch.testing.assert_close((w * direction**2).sum(1), torch.ones(3).double())
+    torch.testing.assert_close((w * direction).sum(1), torch.zeros(3).double())
+    assert not natural_gradient(torch.zeros(2, 7), w[:2].float()).any()
+
+
+def test_the_fast_preset_reaches_the_papers_objective_in_fewer_passes() -> None:
+    model = flower_classifier()
+    flowers = Flowers("species", "validation", n=4)
+    reached = {}
+    for preset in PRESETS:
+        maps = OptiCAM(model, preset=preset)(flowers.images, flowers.targets)
+        logits = model(flowers.images * maps).gather(1, flowers.targets[:, None])
+        reached[preset] = logits.mean()
+    assert reached["fast"] > 0.95 * reached["paper"]
+    assert PRESETS["fast"].iterations < PRESETS["paper"].iterations / 3
+
+
+def test_explicit_arguments_override_the_preset() -> None:
+    fast = PRESETS["fast"]
+    assert OptiCAM(classifier()).settings == PRESETS["paper"]
+    assert OptiCAM(classifier(), preset="fast").settings == fast
+    own = replace(fast, iterations=3, betas=(0.5, 0.6), tolerance=0.1, learning_rate=2)
+    given = OptiCAM(classifier(), 3, 2, 0.1, betas=(0.5, 0.6), preset="fast")
+    assert given.settings == own
+    assert OptiCAM(classifier(), preset=own).settings == own
+
+
+class Precision(nn.Module):
+    """Notes in which precision a convolution answers."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.seen: list[torch.dtype] = []
+        net[0].register_forward_hook(lambda _m, _i, output: self.seen.append(output.dtype))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net(images)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_the_fast_preset_uses_bfloat16_where_the_device_has_it(
+    monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    monkeypatch.setattr(opticam, "has_bfloat16", lambda _device: native)
+    net = Precision(classifier().net).eval()
+    explain = OptiCAM(Classifier(net, layer="net.5"), 2, preset="fast")
+    found = explain.optimise(pictures(2), TARGETS)
+    half = torch.bfloat16 if native else torch.float32
+    assert net.seen == [torch.float32, half, half]
+    assert found.weights.dtype == found.objective.dtype == torch.float32
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("objective", ["mask", "iodiff"])
+def test_a_batch_gives_what_its_images_give(preset: str, objective: str) -> None:
+    explain = OptiCAM(classifier().double(), 9, preset=preset, objective=objective)
+    images = pictures(3).double()
+    singles = torch.cat([explain(image[None], 1) for image in images])
+    torch.testing.assert_close(explain(images, 1), singles, rtol=0, atol=1e-9)
+    assert explain(images[:0], 1).shape == (0, 1, 16, 16)
