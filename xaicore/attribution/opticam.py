@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -175,6 +175,7 @@ class OptiCAM(CAMExplainer):
 
     Raises:
         ValueError: a number is out of range, or a name unknown; the message says which.
+        TypeError: ``initial`` is no tensor.
     """
 
     cost = "1 F + T (F + B)"
@@ -194,21 +195,16 @@ class OptiCAM(CAMExplainer):
         preset: str | Preset = "paper",
     ) -> None:
         super().__init__(classifier)
-        if not isinstance(preset, Preset):
-            _check_name("preset", preset, PRESETS)
-            preset = PRESETS[preset]
         _check_name("normalization", normalization, NORMALIZATIONS)
         _check_name("objective", objective, OBJECTIVES)
-        given = {
-            "iterations": iterations,
-            "learning_rate": learning_rate,
-            "tolerance": tolerance,
-            "betas": betas,
-        }
-        chosen = {name: value for name, value in given.items() if value is not None}
-        self.settings = replace(preset, **chosen)  # type: ignore[arg-type]
-        _check_settings(self.settings)
         _check_initial(initial)
+        self.settings = _settled(
+            preset,
+            iterations=iterations,
+            learning_rate=learning_rate,
+            tolerance=tolerance,
+            betas=betas,
+        )
         self.baseline = baseline
         self.normalization = normalization
         self.objective = objective
@@ -258,19 +254,16 @@ class OptiCAM(CAMExplainer):
         layout = torch.channels_last if settings.half else torch.preserve_format
         network = frozen(self.classifier, layout)
         adam = Adam(settings.learning_rate, settings.betas, settings.ahead, settings.iterations)
-        u, value, path = rows.u.clone(), rows.value.clone(), []
+        u, value = rows.u.clone(), rows.value.clone()
+        path = []
         for step in range(1, settings.iterations + 1):
             reached, gradient = self._objective(network, rows)
-            moments = adam.moments(rows.first, rows.second, gradient)
-            rows = rows._replace(
-                u=rows.u + adam.step(step, *moments, gradient),
-                first=moments[0],
-                second=moments[1],
-                value=reached,
-            )
-            moving = (reached - value[rows.places]).abs() >= settings.tolerance
-            u[rows.places], value[rows.places] = rows.u, reached
+            first, second = adam.moments(rows.first, rows.second, gradient)
+            stepped = rows.u + adam.step(step, first, second, gradient)
+            moving = (reached - rows.value).abs() >= settings.tolerance
+            u[rows.places], value[rows.places] = stepped, reached
             path.append(value.clone())
+            rows = rows._replace(u=stepped, first=first, second=second, value=reached)
             rows = rows.where(moving)
             if not len(rows.places):
                 break
@@ -305,7 +298,7 @@ def has_bfloat16(device: torch.device) -> bool:
     """Whether a device computes in bfloat16 itself, which is then faster than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return device.type == "cpu" and bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
 
 
 def _precision(half: bool, device: torch.device) -> AbstractContextManager[object]:
@@ -322,6 +315,16 @@ def _broadcast(initial: Tensor, u: Tensor) -> Tensor:
             f"initial {tuple(initial.shape)} does not broadcast to {tuple(u.shape)}, "
             "one value for each image and channel"
         ) from error
+
+
+def _settled(preset: str | Preset, **given: Any) -> Preset:
+    """Return the settings of a preset, overridden by what is given, checked."""
+    if not isinstance(preset, Preset):
+        _check_name("preset", preset, PRESETS)
+        preset = PRESETS[preset]
+    settings = replace(preset, **{name: it for name, it in given.items() if it is not None})
+    _check_settings(settings)
+    return settings
 
 
 def _check_name(argument: str, name: str, known: Iterable[str]) -> None:
