@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from xaicore.attribution.cam import CAMExplainer, combine
-from xaicore.attribution.capture import Capture
+from xaicore.attribution.capture import Capture, frozen
 from xaicore.attribution.explainer import check_batch_size
 from xaicore.classifier import Classifier
 from xaicore.masking import degenerate, mask, normalize, removed, upsample
@@ -63,6 +63,7 @@ class ScoreCAM(CAMExplainer):
 
     @torch.no_grad()
     def _map(self, captured: Capture) -> Tensor:
+        network = frozen(self.classifier, torch.channels_last)
         images = captured.images
         absent = removed(images, self.baseline, self.classifier.mean).expand_as(images)
         features = captured.features
@@ -73,11 +74,11 @@ class ScoreCAM(CAMExplainer):
             maps = upsample(features[rows, channels][:, None], images.shape[-2:])
             masked = mask(images[rows], normalize(maps).to(images), absent[rows])
             masked = masked.contiguous(memory_format=torch.channels_last)
-            scores[rows, channels] = self._scores(masked, captured.targets[rows]).to(scores)
+            found = self._scores(network(masked), captured.targets[rows])
+            scores[rows, channels] = found.to(scores)
         return combine(self._weights(scores, live, absent, captured.targets), features).relu()
 
-    def _scores(self, images: Tensor, targets: Tensor) -> Tensor:
-        logits = self.classifier(images)
+    def _scores(self, logits: Tensor, targets: Tensor) -> Tensor:
         if self.score == "probability":
             logits = logits.float().softmax(1)
         return logits.gather(1, targets[:, None])[:, 0]
@@ -87,5 +88,6 @@ class ScoreCAM(CAMExplainer):
             weights = scores.masked_fill(~live, -torch.inf).softmax(1)
             return weights.nan_to_num(0)  # an image without any live channel
         if self.score == "increase":
-            scores = scores - self._scores(absent, targets)[:, None].to(scores)
+            empty = self._scores(self.classifier(absent), targets)
+            scores = scores - empty[:, None].to(scores)
         return scores.where(live, 0)

@@ -21,6 +21,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
+from xaicore.attribution.capture import frozen
 from xaicore.attribution.explainer import check_batch_size, check_inputs, resolve_targets
 from xaicore.classifier import Classifier
 from xaicore.masking import removed
@@ -287,6 +288,7 @@ def _probabilities(
     Job j shows the pixels of rank below ``counts[j]`` on the first of ``absent`` if
     ``inserting[j]``, else it hides them behind the second.
     """
+    network = frozen(classifier, torch.channels_last)
     J, (start, end) = len(counts), absent
     total = len(images) * J
     found = torch.empty(total, dtype=torch.float64)
@@ -297,7 +299,7 @@ def _probabilities(
         shown = (ranks[b] < counts[j][:, None, None, None]) == insert
         missing = torch.where(insert, start[b], end[b])
         masked = torch.where(shown, images[b], missing)
-        logits = classifier(masked.contiguous(memory_format=torch.channels_last))
+        logits = network(masked.contiguous(memory_format=torch.channels_last))
         found[begin : begin + len(job)] = probability(logits, targets[b])
     return found.reshape(len(images), J)
 
