@@ -34,11 +34,11 @@ lint: $(READY) ## Check style and types
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 
-outputs: $(READY) ## Run the notebooks' smoke profile and store the outputs in notebooks/
-	@$(RUN) book/build.py --outputs
+outputs: $(READY) ## Run the notebooks' smoke profile and store the outputs in notebooks/ (CHAPTER)
+	@$(RUN) book/build.py --outputs $(if $(CHAPTER),--chapter $(CHAPTER))
 
-references: $(READY) ## Publish the values that the chapters of a profile check (PROFILE)
-	@$(RUN) book/build.py --references --profile $(PROFILE)
+references: $(READY) ## Publish the values that the chapters of a profile check (PROFILE, CHAPTER)
+	@$(RUN) book/build.py --references --profile $(PROFILE) $(if $(CHAPTER),--chapter $(CHAPTER))
 
 records: $(READY) ## Measure all methods by all measures again and store the records (hours)
 	@$(RUN) book/records.py

@@ -30,9 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.stored:
             render_stored(ROOT, options.stored)
         elif options.outputs:
-            store_outputs(ROOT)
+            store_outputs(chosen(ROOT, options.chapter))
         elif options.references:
-            write_references(ROOT, options.profile)
+            write_references(chosen(ROOT, options.chapter), options.profile)
         else:
             update_pages(ROOT, options.profile, options.fresh)
             if not options.pages:
@@ -87,16 +87,30 @@ def render_pages(root: Path, fresh: bool = False) -> None:
     print(f"\nOpen the book: {root / '_build' / 'html' / 'index.html'}")
 
 
-def store_outputs(root: Path) -> None:
-    """Run every notebook as a visitor first would, and keep the outputs in it."""
+def chosen(root: Path, name: str | None) -> list[Chapter]:
+    """Return the chapter of a name, or all.
+
+    Raises:
+        FileNotFoundError: If there is no chapter of that name.
+    """
+    known = chapters(root)
+    found = [chapter for chapter in known if name in (None, chapter.name)]
+    if not found:
+        names = ", ".join(chapter.name for chapter in known)
+        raise FileNotFoundError(f"there is no chapter {name}: the chapters are {names}")
+    return found
+
+
+def store_outputs(some: Sequence[Chapter]) -> None:
+    """Run notebooks as a visitor first would, and keep the outputs in them."""
     os.environ["XAICORE_DATA"] = ""
-    run_chapters(chapters(root), {}, _store)
+    run_chapters(some, {}, _store)
 
 
-def write_references(root: Path, profile: str) -> None:
-    """Run every chapter and publish the values it checks."""
+def write_references(some: Sequence[Chapter], profile: str) -> None:
+    """Run chapters and publish the values they check."""
     os.environ["XAICORE_WRITE_REFERENCES"] = "1"
-    run_chapters(chapters(root), {"profile": profile}, lambda *_: None)
+    run_chapters(some, {"profile": profile}, lambda *_: None)
 
 
 def render_stored(root: Path, folder: Path) -> None:
@@ -132,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", choices=PROFILES, default="book", help="how much to compute")
     parser.add_argument("--fresh", action="store_true", help="run and render everything")
+    parser.add_argument("--chapter", help="whose outputs or references to store (all)")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--pages", action="store_true", help="run the chapters, render nothing")
     mode.add_argument("--outputs", action="store_true", help="store smoke outputs in notebooks/")
