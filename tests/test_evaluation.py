@@ -11,8 +11,8 @@ from torch.utils.data import TensorDataset
 from tests.networks import classifier, pictures
 from xaicore.attribution import FakeCAM, GradCAM
 from xaicore.evaluation import (
-    ARROWS,
     MEASURED,
+    METRICS,
     Truth,
     as_table,
     evaluate,
@@ -132,6 +132,20 @@ def test_a_paired_difference_pairs_within_each_network() -> None:
     assert paired_difference(partial, "a", "b").loc["AG", "mean"] == pytest.approx((10 + 40) / 2)
 
 
+def test_a_table_of_some_metrics_keeps_their_values() -> None:
+    """A part of a summary remembers the metrics it lost; they must not shift the columns."""
+    one = table({"a": [0.1, 0.5], "b": [0.0, 0.1]})
+    scales = {"AD": 1.0, "AI": 0.5, "LE": 0.2, "AG": 0.1}
+    parts = [one.assign(metric=name, value=by * one["value"]) for name, by in scales.items()]
+    summary = summarize(pd.concat(parts))
+    some = summary[summary.index.isin(["AI", "AG"], level="metric")]
+    shown = as_table(some, {})
+    assert list(shown) == ["AI ↑", "± AI", "AG ↑", "± AG"]
+    for metric in ("AG", "AI"):
+        expected = summary["mean"].xs(metric, level="metric")
+        assert shown[f"{metric} ↑"].tolist() == expected.tolist()
+
+
 CURVES = CausalProtocol(steps=5)
 
 
@@ -167,8 +181,8 @@ def test_every_metric_is_its_function_image_by_image() -> None:
     last = torch.tensor([[0.0, 0, 5, 5], [8, 8, 16, 16]])
     assert found["EP"].iloc[6] == pytest.approx(float(energy_pointing_game(maps[6:], [last])))
     records = score(found)
-    assert len(records) == 7 * len(ARROWS)
-    assert set(records["metric"]) == set(ARROWS)
+    assert len(records) == 7 * len({**METRICS, **MEASURED})
+    assert set(records["metric"]) == {*METRICS, *MEASURED}
 
 
 def test_measuring_does_not_depend_on_the_batch_size() -> None:

@@ -37,7 +37,7 @@ HOLDS, UNDECIDED, CONTRADICTED = "holds", "undecided", "contradicted"
 REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly", "not reproduced"
 NEEDS_MORE, NOT_RUN = "needs more than this machine", "not yet run"
 VERDICTS = (REPRODUCED, PARTLY, NOT_REPRODUCED, NEEDS_MORE, NOT_RUN)
-OWN_UNITS = NOT_PER_CENT | {"MS", "seconds", "spearman", "ssim"}
+OWN_UNITS = NOT_PER_CENT | {"seconds", "spearman", "ssim"}
 """Metrics that are not shares, so that they are not turned into per cent."""
 
 Records = Callable[[str], pd.DataFrame | None]

@@ -42,8 +42,8 @@ MEASURED = {"insertion": "↑", "deletion": "↓"} | dict.fromkeys(("OM", "LE", 
 MEASURED |= dict.fromkeys(("F1", "SP", "EP", "IoU-AUC", "RMA", "RRA"), "↑")
 """Metrics that ``measure`` takes from maps themselves, and which way they are better."""
 
-ARROWS = {"AD": "↓", "AG": "↑", "AI": "↑", **MEASURED}
-NOT_PER_CENT = {"SM"}
+ARROWS = {"AD": "↓", "AG": "↑", "AI": "↑", **MEASURED, "AOPC": "↑", "MS": "↓", "ADCC": "↑"}
+NOT_PER_CENT = {"SM", "MS"}
 OF_ONE_MAP = {"method", "p", "o", "seconds", "degenerate", "value"}
 """Columns of records that differ between the methods on one image; the others identify the pair."""
 
@@ -228,7 +228,7 @@ def score(measured: pd.DataFrame) -> pd.DataFrame:
 def summarize(records: pd.DataFrame, by: Sequence[str] = ("method",)) -> pd.DataFrame:
     """Return the mean of each metric with the half-width of its 95 % interval.
 
-    Both are per cent, but for SM, a logarithm.
+    Both are per cent, but for SM, a logarithm, and MS, a ratio.
 
     The image is the unit: values of one image under several networks or seeds are averaged first,
     so that repeating a measurement on the same images does not narrow the interval.
@@ -257,6 +257,7 @@ def as_table(summary: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
         summary: the table of ``summarize``.
         labels: how each method is written.
     """
+    summary = summary.set_axis(summary.index.remove_unused_levels())  # else unstack mixes them up
     wide = summary[["mean", "half_width"]].unstack("metric", sort=False)
     columns = {}
     for metric in summary.index.unique("metric"):

@@ -93,7 +93,7 @@ def iterations(subject: Subject) -> Iterator[pd.DataFrame]:
     yield scored(subject, kept, method="opti-cam", variant="fast")
     for method in ("grad-cam", "score-cam"):
         kept = subject.maps(method, RIVALS[method](subject.classifier), "{}")
-        yield scored(subject, kept, method=method, variant="")
+        yield scored(subject, kept, method=method, variant="as it is")
 
 
 def layers(subject: Subject) -> Iterator[pd.DataFrame]:
