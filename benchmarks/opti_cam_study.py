@@ -24,7 +24,7 @@ from torchvision.transforms import v2
 from benchmarks.__main__ import commit, processor
 from benchmarks.report import markdown
 from xaicore.attribution import OptiCAM
-from xaicore.attribution.opticam import PRESETS, Preset, Rows
+from xaicore.attribution.opticam import PRESETS, Network, Preset, Rows
 from xaicore.classifier import Classifier, to_pixels
 from xaicore.data.flowers import Flowers
 from xaicore.data.folders import ImageTable, find_data
@@ -50,7 +50,7 @@ def preset(settings: Preset) -> Callable[[Classifier], OptiCAM]:
 class Preconditioned(OptiCAM):
     """Takes out of the natural gradient what channels that look alike have in common."""
 
-    def _objective(self, network: Callable[[Tensor], Tensor], rows: Rows) -> tuple[Tensor, Tensor]:
+    def _objective(self, network: Network, rows: Rows) -> tuple[Tensor, Tensor]:
         value, direction = super()._objective(network, rows)
         maps, weights = rows.features.flatten(2), rows.u.softmax(1)
         gram = maps @ maps.transpose(1, 2) * weights[:, None]

@@ -187,6 +187,15 @@ def hint(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
+def check_name(argument: str, name: str, known: Iterable[str]) -> None:
+    """Refuse a name that is not known, as a value of an argument."""
+    names = list(known)
+    if name not in names:
+        raise ValueError(
+            f"{argument} must be one of {', '.join(names)}; got {name!r}{hint(str(name), names)}"
+        )
+
+
 def _layer_name(net: nn.Module, layer: nn.Module | str | None) -> str | None:
     names = dict(net.named_modules())
     if layer is None:

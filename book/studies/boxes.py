@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pandas as pd
-from torch.utils.data import DataLoader
 
 from studies.benchmark import Benchmark
+from studies.scoring import batches, saliency
 from xaicore import attribution as methods
-from xaicore.masking import normalize, upsample
 from xaicore.metrics import box_study, confidence
 
 STUDIED = ("grad-cam", "score-cam", "opti-cam")
@@ -21,12 +20,11 @@ def box_records(benchmark: Benchmark) -> pd.DataFrame:
     raw = {name: benchmark.explain(name)[name]["maps"] for name in STUDIED}
     boxes = subject.truth.boxes or []
     rows = []
-    for first, (images, targets) in enumerate(DataLoader(subject.dataset, batch_size=8)):
-        part = slice(8 * first, 8 * first + len(images))
-        maps = {n: normalize(upsample(m[part], images.shape[-2:])) for n, m in raw.items()}
+    for part, images, targets in batches(subject):
+        maps = {name: saliency(kept[part], images.shape[-2:]) for name, kept in raw.items()}
         maps["fake-cam"] = methods.FakeCAM(subject.classifier)(images, targets)
-        for name, saliency in maps.items():
-            for variant, masks in box_study(saliency, boxes[part]).items():
+        for name, of_method in maps.items():
+            for variant, masks in box_study(of_method, boxes[part]).items():
                 if variant in OF_BOXES and name != "fake-cam":
                     continue
                 p, o = confidence(subject.classifier, images, masks, targets)

@@ -12,7 +12,7 @@ from torch import nn
 from torchvision import models
 
 from tests.networks import classifier, pictures, state_of
-from xaicore.attribution.capture import capture
+from xaicore.attribution.capture import capture, frozen
 from xaicore.classifier import Classifier
 
 CASES = {
@@ -147,3 +147,33 @@ def test_a_gradient_that_is_zero_everywhere_is_refused() -> None:
     assert capture(model, pictures(), torch.tensor([1, 2, 4])).gradient.any()
     with pytest.raises(ValueError, match=r"layer '5' is zero everywhere for image 1 .*choose"):
         assert capture(model, pictures(), torch.tensor([1, 3, 3])).gradient.any()
+
+
+@pytest.mark.parametrize("layout", [torch.preserve_format, torch.channels_last], ids=str)
+def test_frozen_parameters_take_no_part_in_the_graph(layout: torch.memory_format) -> None:
+    model, images = classifier(), pictures().requires_grad_()
+    before = state_of(model)
+    logits = frozen(model, layout)(images)
+    torch.testing.assert_close(logits, model(images))
+    logits.sum().backward()
+    assert images.grad is not None
+    assert state_of(model) == before
+
+
+def test_filters_brought_to_half_precision_once_give_what_autocast_gives() -> None:
+    model, images = classifier(), pictures()
+    before = state_of(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        each_time = frozen(model, torch.channels_last)(images)
+        once = frozen(model, torch.channels_last, torch.bfloat16)(images)
+    torch.testing.assert_close(once, each_time, rtol=2**-7, atol=2**-7)
+    assert once.dtype == torch.bfloat16
+    assert state_of(model) == before
+
+
+def test_half_precision_leaves_double_precision_alone() -> None:
+    model, images = classifier().double(), pictures().double()
+    with torch.autocast("cpu", torch.bfloat16):
+        halved = frozen(model, torch.channels_last, torch.bfloat16)(images)
+        whole = frozen(model, torch.channels_last)(images)
+    assert torch.equal(halved, whole)

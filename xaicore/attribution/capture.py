@@ -82,7 +82,9 @@ def own(tensor: Tensor) -> Tensor:
 
 
 def frozen(
-    classifier: Classifier, layout: torch.memory_format = torch.preserve_format
+    classifier: Classifier,
+    layout: torch.memory_format = torch.preserve_format,
+    precision: torch.dtype = torch.float32,
 ) -> Callable[[Tensor], Tensor]:
     """Return the classifier as a function of its images, its parameters held constant.
 
@@ -93,9 +95,18 @@ def frozen(
         classifier: the classifier.
         layout: how the filters lie in memory. Where many calls follow, a copy with channels last
             spares each of them making its own; the results are the same to within rounding.
+        precision: what float32 filters are brought to, once; calls inside autocast are then spared
+            doing so each time.
     """
+
+    def constant(tensor: Tensor) -> Tensor:
+        if tensor.ndim != 4:
+            return own(tensor)
+        dtype = precision if tensor.dtype == torch.float32 else tensor.dtype
+        return own(tensor).to(dtype).contiguous(memory_format=layout)
+
     state = {
-        name: own(tensor).contiguous(memory_format=layout) if tensor.ndim == 4 else own(tensor)
+        name: constant(tensor)
         for tensors in (classifier.named_parameters(), classifier.named_buffers())
         for name, tensor in tensors
     }

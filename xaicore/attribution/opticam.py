@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -21,8 +20,11 @@ from xaicore.attribution.capture import (
     own,
 )
 from xaicore.attribution.explainer import check_inputs
-from xaicore.classifier import Classifier, hint
+from xaicore.classifier import Classifier, check_name
 from xaicore.masking import mask, normalize, removed, upsample
+
+Network = Callable[[Tensor], Tensor]
+"""Brings images ``(B, 3, H, W)`` to logits ``(B, C)``."""
 
 
 def relative(maps: Tensor) -> Tensor:
@@ -66,8 +68,7 @@ class Preset:
         tolerance: an image is finished when its objective changes by less than this in one step.
         natural: whether Adam is given the natural gradient instead of the plain one.
         ahead: whether Adam looks one step ahead and comes to rest over the second half.
-        half: whether rounding is traded for speed: bfloat16 where the device computes in it, and
-            filters laid out with channels last.
+        half: whether rounding is traded for speed: bfloat16 where the device computes in it.
     """
 
     iterations: int
@@ -195,8 +196,8 @@ class OptiCAM(CAMExplainer):
         preset: str | Preset = "paper",
     ) -> None:
         super().__init__(classifier)
-        _check_name("normalization", normalization, NORMALIZATIONS)
-        _check_name("objective", objective, OBJECTIVES)
+        check_name("normalization", normalization, NORMALIZATIONS)
+        check_name("objective", objective, OBJECTIVES)
         _check_initial(initial)
         self.settings = _settled(
             preset,
@@ -251,8 +252,7 @@ class OptiCAM(CAMExplainer):
     def _ascend(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Step every image's u at once; an image that is finished leaves the batch."""
         settings = self.settings
-        layout = torch.channels_last if settings.half else torch.preserve_format
-        network = frozen(self.classifier, layout)
+        network = _network(self.classifier, settings.half, rows.images.device)
         adam = Adam(settings.learning_rate, settings.betas, settings.ahead, settings.iterations)
         u, value = rows.u.clone(), rows.value.clone()
         path = []
@@ -269,7 +269,7 @@ class OptiCAM(CAMExplainer):
                 break
         return u, torch.stack(path) if path else u.new_zeros(0, len(u))
 
-    def _objective(self, network: Callable[[Tensor], Tensor], rows: Rows) -> tuple[Tensor, Tensor]:
+    def _objective(self, network: Network, rows: Rows) -> tuple[Tensor, Tensor]:
         """Return the objective of each image and its gradient, natural or with respect to u."""
         u = rows.u.detach().requires_grad_()
         weights = u.softmax(1)
@@ -280,15 +280,12 @@ class OptiCAM(CAMExplainer):
             gradient = natural_gradient(gradient, weights.detach())
         return value.detach(), gradient
 
-    def _logits(
-        self, network: Callable[[Tensor], Tensor], rows: Rows, raw: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _logits(self, network: Network, rows: Rows, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Return the class's logit for what maps keep and, where it is looked at, for the rest."""
         saliency = self.saliency(raw, rows.images.shape[-2:]).to(rows.images)
         shown = [saliency, 1 - saliency] if self.objective in TWO_SIDED else [saliency]
         masked = [mask(rows.images, each, rows.absent) for each in shown]
-        with _precision(self.settings.half, rows.images.device):
-            logits = network(torch.cat(masked) if len(masked) > 1 else masked[0])
+        logits = network(torch.cat(masked) if len(masked) > 1 else masked[0])
         targets = rows.targets.repeat(len(masked))
         values = full_precision(logits.gather(1, targets[:, None]))[:, 0].chunk(len(masked))
         return values[0], values[-1]
@@ -301,10 +298,12 @@ def has_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
 
 
-def _precision(half: bool, device: torch.device) -> AbstractContextManager[object]:
-    """Compute in bfloat16 where that is asked for and pays; else as the caller does."""
-    use = half and has_bfloat16(device)
-    return torch.autocast(device.type, torch.bfloat16) if use else nullcontext()
+def _network(classifier: Classifier, half: bool, device: torch.device) -> Network:
+    """Return the classifier with constant parameters, in bfloat16 if asked for and if it pays."""
+    if not half or not has_bfloat16(device):
+        return frozen(classifier, torch.channels_last)
+    network = frozen(classifier, torch.channels_last, torch.bfloat16)
+    return torch.autocast(device.type, torch.bfloat16)(network)
 
 
 def _broadcast(initial: Tensor, u: Tensor) -> Tensor:
@@ -320,19 +319,11 @@ def _broadcast(initial: Tensor, u: Tensor) -> Tensor:
 def _settled(preset: str | Preset, **given: Any) -> Preset:
     """Return the settings of a preset, overridden by what is given, checked."""
     if not isinstance(preset, Preset):
-        _check_name("preset", preset, PRESETS)
+        check_name("preset", preset, PRESETS)
         preset = PRESETS[preset]
     settings = replace(preset, **{name: it for name, it in given.items() if it is not None})
     _check_settings(settings)
     return settings
-
-
-def _check_name(argument: str, name: str, known: Iterable[str]) -> None:
-    names = list(known)
-    if name not in names:
-        raise ValueError(
-            f"{argument} must be one of {', '.join(names)}; got {name!r}{hint(str(name), names)}"
-        )
 
 
 def _check_settings(settings: Preset) -> None:

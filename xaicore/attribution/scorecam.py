@@ -8,7 +8,7 @@ from torch import Tensor
 from xaicore.attribution.cam import CAMExplainer, combine
 from xaicore.attribution.capture import Capture, frozen
 from xaicore.attribution.explainer import check_batch_size
-from xaicore.classifier import Classifier
+from xaicore.classifier import Classifier, check_name
 from xaicore.masking import degenerate, mask, normalize, removed, upsample
 
 SCORES = ("logit", "increase", "probability")
@@ -54,8 +54,7 @@ class ScoreCAM(CAMExplainer):
         batch_size: int = 8,
     ) -> None:
         super().__init__(classifier)
-        if score not in SCORES:
-            raise ValueError(f"score must be one of {', '.join(SCORES)}; got {score!r}")
+        check_name("score", score, SCORES)
         check_batch_size(batch_size)
         self.score = score
         self.baseline = baseline
