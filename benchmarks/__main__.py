@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pandas as pd
 
 from benchmarks.checkouts import taking_part
 from benchmarks.race import race
-from benchmarks.report import aims_table, workload_tables
+from benchmarks.report import Record, aims_table, merged, workload_tables
 from benchmarks.workloads import WORKLOADS, quick
 
 FOLDER = Path(__file__).parent
@@ -28,45 +29,60 @@ SURROUNDINGS = {
 
 
 def main() -> None:
-    """Run what the command line asks for; a whole run at full size is stored."""
+    """Run what the command line asks for; a whole run at full size is stored, or what is to be."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("workloads", nargs="*", help=f"some of {', '.join(WORKLOADS)}; or all")
     parser.add_argument(
         "--quick", action="store_true", help="small images, one round: does it run?"
     )
+    parser.add_argument("--store", action="store_true", help="store some workloads beside the rest")
     chosen = parser.parse_args()
     unknown = set(chosen.workloads) - set(WORKLOADS)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(WORKLOADS)}")
     os.environ.update(SURROUNDINGS)
-    lines = provenance()
+    records = measure(chosen.workloads or list(WORKLOADS), chosen.quick)
+    if chosen.quick or (chosen.workloads and not chosen.store):
+        print(report(records))
+    else:
+        store(records)
+
+
+def measure(names: Sequence[str], small: bool) -> list[Record]:
+    """Let the contenders of some workloads take their turns."""
     records = []
-    for name in chosen.workloads or WORKLOADS:
-        workload = taking_part(quick(WORKLOADS[name]) if chosen.quick else WORKLOADS[name])
+    for name in names:
+        workload = taking_part(quick(WORKLOADS[name]) if small else WORKLOADS[name])
         print(f"{name}: {', '.join(workload.contenders)}", flush=True)
-        size = {"side": workload.side, "batch": workload.batch}
-        records += [size | record for record in race(name, workload, THREADS)]
-    report = (
-        f"{lines}\n## Aims\n\n{aims_table(records)}\n## Workloads\n\n{workload_tables(records)}"
-    )
-    print(report)
-    if not chosen.quick and not chosen.workloads:
-        title = (
-            "# Speed against the peers\n\nWritten by `make bench`; `README.md` says how to read it."
-        )
-        (FOLDER / "results.md").write_text(f"{title}\n\n{report}", encoding="utf-8")
-        pd.DataFrame(records).to_csv(FOLDER / "results.csv", index=False, float_format="%.6g")
+        facts = {"side": workload.side, "batch": workload.batch, "commit": commit()}
+        records += [facts | record for record in race(name, workload, THREADS)]
+    return records
+
+
+def store(records: Sequence[Record]) -> None:
+    """Print and store records, beside those of the workloads that were not measured again."""
+    file = FOLDER / "results.csv"
+    known: list[Record] = pd.read_csv(file).to_dict("records") if file.exists() else []
+    together = merged(known, records)
+    text = report(together)
+    print(text)
+    title = "# Speed against the peers\n\nWritten by `make bench`; `README.md` says how to read it."
+    (FOLDER / "results.md").write_text(f"{title}\n\n{text}", encoding="utf-8")
+    pd.DataFrame(together).to_csv(file, index=False, float_format="%.6g")
+
+
+def report(records: Sequence[Record]) -> str:
+    """Return what there is to read."""
+    aims, workloads = aims_table(records), workload_tables(records)
+    return f"{provenance()}\n## Aims\n\n{aims}\n## Workloads\n\n{workloads}"
 
 
 def provenance() -> str:
     """Return what the numbers depend on, as a list."""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     items = {
-        "commit": commit(),
         "versions": f"Python {platform.python_version()}, {packages}",
         "processor": f"{processor()}, {os.cpu_count()} cores; {THREADS} threads used",
-        "load of the machine before": f"{load} (1, 5, 15 minutes)",
     }
     return "".join(f"- {name}: {value}\n" for name, value in items.items())
 
@@ -76,7 +92,7 @@ def commit() -> str:
     revision, changes = (
         subprocess.run(["git", *words], cwd=FOLDER.parent, capture_output=True, text=True).stdout
         for words in (
-            ["rev-parse", "HEAD"],
+            ["rev-parse", "--short", "HEAD"],
             ["status", "--porcelain", "xaicore", "benchmarks/*.py"],
         )
     )

@@ -62,10 +62,10 @@ def make_case(workload: Workload) -> Case:
 class Part:
     """A part of the work: its seconds and passes are multiplied by ``scale``."""
 
-    run: Callable[[], np.ndarray]
+    run: Callable[[], np.ndarray | None]
     scale: float
 
-    def __call__(self) -> np.ndarray:
+    def __call__(self) -> np.ndarray | None:
         """Do the part."""
         return self.run()
 

@@ -18,6 +18,7 @@ LIBRARIES = {
     "gradcam": "pytorch-grad-cam",
     "quantus": "Quantus",
     "authors": "authors' code",
+    "bare": "the network alone",
 }
 HEADER = (
     "contender",
@@ -88,12 +89,24 @@ def workload_tables(records: Sequence[Record]) -> str:
     for name in dict.fromkeys(r["workload"] for r in records):
         mine = [r for r in records if r["workload"] == name]
         workload = WORKLOADS[name]
-        sides = f"{mine[0]['side']} px, batch of {mine[0]['batch']}, {_rounds(mine)}"
-        parts.append(f"### {workload.title}\n\n{workload.network}, {workload.layer}, {sides}.\n")
+        how = f"{mine[0]['side']} px, batch of {mine[0]['batch']}, {_rounds(mine)}"
+        measured = f"{workload.network}, {workload.layer}, {how}; commit {mine[0]['commit']}"
+        parts.append(f"### {workload.title}\n\n{measured}.\n")
         contenders = dict.fromkeys(r["contender"] for r in mine)
         ordered = sorted(contenders, key=workload.contenders.index)
         parts.append(markdown(HEADER, [_row(mine, ordered[0], each) for each in ordered]))
     return "\n".join(parts)
+
+
+def merged(known: Iterable[Record], new: Sequence[Record]) -> list[Record]:
+    """Return records in the order of the workloads, the new ones in the place of their elders."""
+    again = {record["workload"] for record in new}
+    records = [*(r for r in known if r["workload"] not in again), *new]
+    order = list(WORKLOADS)
+    return sorted(
+        (r for r in records if r["workload"] in WORKLOADS),
+        key=lambda record: order.index(record["workload"]),
+    )
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -13,7 +13,7 @@ from benchmarks.case import Passes
 from benchmarks.checkouts import MODULE, VARIABLE, taking_part
 from benchmarks.opti_cam_study import CANDIDATES, summary
 from benchmarks.race import difference, rotated
-from benchmarks.report import aims_table, ratio, verdict, workload_tables
+from benchmarks.report import aims_table, merged, ratio, verdict, workload_tables
 from benchmarks.workloads import AIMS, WORKLOADS, Aim, quick
 from xaicore.attribution.opticam import PRESETS
 
@@ -36,6 +36,7 @@ def record(contender, turn, seconds, **others):
         "round": turn,
         "side": 224,
         "batch": 8,
+        "commit": "abc",
         "wall_s": seconds,
         "cpu_s": seconds,
         "scale": 1.0,
@@ -107,6 +108,13 @@ def test_the_table_says_what_is_scaled_up():
     assert "pytorch-grad-cam" in second
 
 
+def test_new_records_take_the_place_of_their_elders():
+    score_cam = record("xaicore.score_cam", 0, 1.0, workload="score-cam")
+    gone = record("xaicore.grad_cam", 0, 1.0, workload="of former times")
+    again = [record("xaicore.grad_cam", 0, 3.0, commit="def")]
+    assert merged([score_cam, gone, *RECORDS], again) == [*again, score_cam]
+
+
 def test_maps_are_compared_after_normalisation_and_areas_as_they_are():
     maps = np.array([[[0.0, 1.0], [2.0, 4.0]]])
     assert difference(maps, 3 * maps + 5) == 0
@@ -136,7 +144,7 @@ def test_aims_name_contenders_of_their_workload():
 def test_the_extra_installs_every_peer(root):
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     modules = {c.split(".")[0] for w in WORKLOADS.values() for c in w.contenders}
-    modules -= {"xaicore", MODULE}
+    modules -= {"xaicore", "bare", MODULE}
     extra = {name.replace("-", "") for name in project["optional-dependencies"]["bench"]}
     assert modules == extra
 

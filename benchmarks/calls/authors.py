@@ -34,7 +34,7 @@ class _Unstopped(Basic_OptCAM):
         return super().get_loss(*arguments) - self.shift
 
 
-def opti_cam(case: Case) -> Callable[[], np.ndarray]:
+def opti_cam(case: Case) -> Part:
     """Opti-CAM; some of its iterations, its time scaled up."""
     return Part(_run(case, STEPS_RUN), scale=(OPTI_CAM_STEPS + 1) / (STEPS_RUN + 1))
 

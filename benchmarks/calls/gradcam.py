@@ -21,7 +21,7 @@ def score_cam(case: Case) -> Callable[[], np.ndarray]:
     return _run(ScoreCAM(case.net, [case.net.get_submodule(case.layer)]), case)
 
 
-def ablation_cam(case: Case) -> Callable[[], np.ndarray]:
+def ablation_cam(case: Case) -> Part:
     """Ablation-CAM in its own chunks of 32; of ``case.channels`` channels, its time scaled up."""
     layer = case.net.get_submodule(case.layer)
     some = _SomeChannels(case.channels)

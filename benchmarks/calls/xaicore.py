@@ -66,7 +66,7 @@ def ablation_cam_by_ablation(case: Case) -> Callable[[], np.ndarray]:
     return run
 
 
-def opti_cam(case: Case) -> Callable[[], np.ndarray]:
+def opti_cam(case: Case) -> Part:
     """Opti-CAM at the paper's settings; some of its iterations, its time scaled up."""
     run = _run(OptiCAM, case, iterations=STEPS_RUN)
     return Part(run, scale=(OPTI_CAM_STEPS + 1) / (STEPS_RUN + 1))
