@@ -103,7 +103,7 @@ def frozen(
         if tensor.ndim != 4:
             return own(tensor)
         dtype = precision if tensor.dtype == torch.float32 else tensor.dtype
-        return own(tensor).to(dtype).contiguous(memory_format=layout)
+        return own(tensor).to(dtype, memory_format=layout)
 
     state = {
         name: constant(tensor)
