@@ -15,7 +15,6 @@ from xaicore.evaluation import (
     METRICS,
     Truth,
     as_table,
-    evaluate,
     measure,
     paired_difference,
     score,
@@ -32,6 +31,7 @@ from xaicore.metrics import (
     insertion_deletion,
     relevance_mass_accuracy,
 )
+from xaicore.runs import evaluate
 
 TARGETS = torch.tensor([0, 1, 2, 3, 4, 0, 1])
 
@@ -40,7 +40,7 @@ def records(batch_size: int = 3, baseline: str = "black") -> pd.DataFrame:
     model = classifier().double()
     dataset = TensorDataset(pictures(7).double(), TARGETS)
     explainers = {"grad-cam": GradCAM(model), "fake-cam": FakeCAM(model)}
-    return evaluate(model, dataset, explainers, baseline, batch_size)
+    return evaluate(model, dataset, explainers, baseline=baseline, batch_size=batch_size)
 
 
 def test_records_hold_one_row_per_image_method_and_metric() -> None:

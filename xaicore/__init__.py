@@ -39,7 +39,7 @@ from xaicore.attribution import (
 )
 from xaicore.classifier import Classifier
 from xaicore.data.flowers import Flowers
-from xaicore.evaluation import Truth, evaluate, paired_difference, summarize
+from xaicore.evaluation import Truth, paired_difference, summarize
 from xaicore.masking import degenerate, normalize, upsample
 from xaicore.metrics import (
     ADCC,
@@ -88,6 +88,7 @@ from xaicore.metrics import (
 )
 from xaicore.models.flowers import flower_classifier
 from xaicore.models.timm import from_timm
+from xaicore.runs import evaluate, read_records
 
 __version__ = "0.1.0"
 
@@ -163,6 +164,7 @@ __all__ = [
     "plot",
     "predicted_boxes",
     "randomized",
+    "read_records",
     "relevance_mass_accuracy",
     "relevance_rank_accuracy",
     "saliency_metric",

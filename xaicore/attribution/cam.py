@@ -46,16 +46,30 @@ def explain_all(
     captures: dict[int, Capture] = {}
     maps = {}
     for name, explainer in explainers.items():
-        if isinstance(explainer, CAMExplainer):
-            classifier = explainer.classifier
-            if id(classifier) not in captures:
-                checked = check_inputs(classifier, images, targets)
-                captures[id(classifier)] = capture(classifier, images, checked)
-            raw = finite(explainer._map(captures[id(classifier)]))
-        else:
-            raw = explainer.raw(images, targets)
-        maps[name] = explainer.saliency(raw, images.shape[-2:])
+        classifier = explainer.classifier
+        if isinstance(explainer, CAMExplainer) and id(classifier) not in captures:
+            checked = check_inputs(classifier, images, targets)
+            captures[id(classifier)] = capture(classifier, images, checked)
+        maps[name] = explained(explainer, images, targets, captures.get(id(classifier)))
     return maps
+
+
+def explained(
+    explainer: Explainer, images: Tensor, targets: Tensor | int | None, captured: Capture | None
+) -> Tensor:
+    """Return the saliency of images, from a look at the layer if the method can use it.
+
+    Args:
+        explainer: the method.
+        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        targets: the classes, as for ``Explainer``.
+        captured: what the method's classifier showed of these images and targets, if it is there.
+    """
+    if captured is not None and isinstance(explainer, CAMExplainer):
+        raw = finite(explainer._map(captured))
+    else:
+        raw = explainer.raw(images, targets)
+    return explainer.saliency(raw, images.shape[-2:])
 
 
 class CAM(CAMExplainer):
@@ -179,8 +193,12 @@ class FakeCAM(Explainer):
 
 
 def combine(weights: Tensor, features: Tensor) -> Tensor:
-    """Return the maps ``(B, 1, h, w)``: features ``(B, K, h, w)`` weighted by ``(B, K)``."""
-    return torch.einsum("bk,bkhw->bhw", weights.to(features), features)[:, None]
+    """Return the maps ``(B, 1, h, w)``: features ``(B, K, h, w)`` weighted by ``(B, K)``.
+
+    In their own precision, under autocast too.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        return torch.einsum("bk,bkhw->bhw", weights.to(features), features)[:, None]
 
 
 def linear_head(captured: Capture) -> nn.Linear | None:

@@ -136,11 +136,21 @@ def curve_ends(
     targets: Tensor | int | None = None,
     protocol: str | CausalProtocol = "paper",
     batch_size: int = 16,
+    logits: Tensor | None = None,
 ) -> CurveEnds:
     """Return what the curves of every map of these images share.
 
     Cost: 2 forwards, and one for the whole batch if what is removed is one image for all; without
-    ``blur`` 1 forward and that one. Arguments are those of ``insertion_deletion``.
+    ``blur`` 1 forward and that one; with ``logits`` 1 forward less. Arguments are those of
+    ``insertion_deletion``.
+
+    Args:
+        classifier: the classifier, in evaluation mode.
+        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        targets: the classes ``(B,)``, or one for all. ``None``: the predicted ones.
+        protocol: a name in ``CAUSAL_PROTOCOLS``, or settings of one's own.
+        batch_size: images in one forward.
+        logits: the classifier's output on the images, if it is there already.
 
     Raises:
         ValueError: an argument cannot be used; the message says why.
@@ -149,7 +159,8 @@ def curve_ends(
     check_batch_size(batch_size)
     protocol = _protocol(protocol)
     steps = _steps(protocol, images)
-    logits = _logits(classifier, images, batch_size)
+    if logits is None:
+        logits = _logits(classifier, images, batch_size)
     classes = resolve_targets(checked, logits)
     absent = removed(images, protocol.removed, classifier.mean)
     absent = absent.expand(1 if absent.ndim < 4 else len(absent), *images.shape[1:])

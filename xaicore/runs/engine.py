@@ -1,0 +1,202 @@
+"""The engine: measures the chunks of a run, in memory, or on disk by any number of processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from xaicore.runs.folder import Folder, Records
+from xaicore.runs.job import Job, out_of_memory, release
+from xaicore.runs.loading import Item, batches
+from xaicore.runs.plan import Run, Sizes
+from xaicore.runs.progress import Progress
+from xaicore.runs.ranks import Ranks, ranks
+
+LONG_AGO = 3600.0
+"""Seconds after which a file that is half written was surely left by a killed process."""
+
+
+def in_memory(run: Run, shown: bool | None) -> Records:
+    """Measure everything in this process."""
+    sizes = run.settled()
+    progress = Progress(len(run.items), shown)
+    with surroundings(sizes):
+        chunks = dict(enumerate(run.chunks(sizes)))
+        parts = []
+        for _, records in measured(run, sizes, chunks, progress):
+            parts.append(records)
+            progress.add(records)
+    progress.close()
+    return pd.concat(parts, ignore_index=True)
+
+
+def on_disk(run: Run, path: Path, shown: bool | None) -> int:
+    """Measure what is not in a folder yet, while other ranks, if there are any, do the same.
+
+    Chunk ``i`` is for rank ``i`` modulo their number. Who has finished takes over what others have
+    not begun, so that the run ends though they may have died; a chunk that two have measured is the
+    same twice.
+
+    Returns:
+        How many images have failed; of those that this process has seen.
+    """
+    folder, us = Folder(path), ranks()
+    run, sizes = agree(run, folder, us)
+    chunks = dict(enumerate(run.chunks(sizes)))
+    board = Board(folder, Progress(len(run.items), shown if us.first else False))
+    board.resume(folder.tidy(0 if us.world == 1 else LONG_AGO))
+    with surroundings(sizes):
+        ours = [n for n in chunks if n % us.world == us.rank and n not in board.seen]
+        _measure_chunks(run, sizes, {n: chunks[n] for n in ours}, board)
+        while left := [n for n in reversed(chunks) if n not in board.seen]:
+            taken = left[us.rank % len(left)]
+            _measure_chunks(run, sizes, {taken: chunks[taken]}, board)
+    board.progress.close()
+    return board.progress.failed
+
+
+@dataclass
+class Board:
+    """What is finished, of all ranks.
+
+    Attributes:
+        folder: the folder of the run.
+        progress: who is told.
+        seen: the chunks that are known to be finished.
+    """
+
+    folder: Folder
+    progress: Progress
+    seen: set[int] = field(default_factory=set)
+
+    def resume(self, finished: set[int]) -> None:
+        """Count what was finished before."""
+        for number in sorted(finished):
+            self.progress.resume(self.folder.read(number))
+        self.seen |= finished
+
+    def has(self, number: int) -> bool:
+        """Return whether someone has finished a chunk."""
+        return self.folder.chunk(number).is_file()
+
+    def look(self) -> None:
+        """Count what others have finished since the last look."""
+        for number in sorted(self.folder.listed() - self.seen):
+            self.progress.add(self.folder.read(number))
+            self.seen.add(number)
+
+
+def _measure_chunks(run: Run, sizes: Sizes, chunks: Mapping[int, range], board: Board) -> None:
+    """Measure and keep chunks, but for those that turn out to be there."""
+    for number, records in measured(run, sizes, chunks, board.progress, board.has):
+        if records is not None:
+            board.folder.commit(number, records)
+            board.progress.add(records)
+            board.seen.add(number)
+        board.look()
+
+
+def agree(run: Run, folder: Folder, us: Ranks) -> tuple[Run, Sizes]:
+    """Begin the run, or find how it was begun.
+
+    Raises:
+        ValueError: the folder holds another run.
+    """
+    here = run.describe()
+    if us.first and folder.manifest is None:
+        folder.begin(here | run.settled().named())
+    there = us.await_first(lambda: folder.manifest)
+    decided = {key: there.get(key) for key in run.sizes.named() if here[key] is None}
+    folder.refuse_other(there, here | decided)
+    methods = {name: run.job.methods[name] for name in there["methods"]}
+    sizes = Sizes(there["batch_size"], there["chunk_size"], there["threads"])
+    return replace(run, job=replace(run.job, methods=methods)), sizes
+
+
+def measured(
+    run: Run,
+    sizes: Sizes,
+    chunks: Mapping[int, range],
+    progress: Progress,
+    there: Callable[[int], bool] = lambda _: False,
+) -> Iterator[tuple[int, Records | None]]:
+    """Yield chunks with their records, one after another; ``None`` if they are there meanwhile.
+
+    Args:
+        run: what is done with which images.
+        sizes: in what portions.
+        chunks: the places of the images of each chunk.
+        progress: who is told.
+        there: whether someone else has finished a chunk.
+    """
+    assert sizes.batch is not None
+    job, size = run.job.in_batches(sizes.batch), sizes.batch
+    portions = {n: [c[i : i + size] for i in range(0, len(c), size)] for n, c in chunks.items()}
+    stream = batches(
+        run.items, [list(p) for parts in portions.values() for p in parts], run.workers
+    )
+    for number, parts in portions.items():
+        found = []
+        for part in parts:
+            items = next(stream)
+            if there(number):
+                continue
+            found.append(patiently(job, items))
+            if run.strict:
+                refuse_failures(found[-1])
+            progress.open(len(part))
+        whole = len(found) == len(parts)
+        yield number, pd.concat(found, ignore_index=True) if whole else None
+
+
+def patiently(job: Job, items: Sequence[Item]) -> Records:
+    """Measure a batch; where memory is short, once more after giving back what can be given back.
+
+    Never in smaller batches: the same images would round differently.
+
+    Raises:
+        MemoryError: it is too short for this batch.
+    """
+    for last in (False, True):
+        try:
+            return job.records(items)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            if last:
+                raise MemoryError(
+                    f"a batch of {len(items)} images does not fit into the memory that is free: "
+                    "free some and run the same command again, or give a new folder and a smaller "
+                    "batch size"
+                ) from error
+        release()
+    raise AssertionError("unreachable")
+
+
+def refuse_failures(records: Records) -> None:
+    """Refuse records that lack a value.
+
+    Raises:
+        ValueError: one does; the message says why.
+    """
+    for row in records[records["failed"] != ""].head(1).itertuples():
+        raise ValueError(f"image {row.image}, {row.method}, {row.metric}: {row.failed}")
+
+
+@contextmanager
+def surroundings(sizes: Sizes) -> Iterator[None]:
+    """Set the number of threads, and let cuDNN take only algorithms that give the same bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(sizes.threads or threads)
+    try:
+        with torch.backends.cudnn.flags(
+            enabled=torch.backends.cudnn.enabled, benchmark=False, deterministic=True
+        ):
+            yield
+    finally:
+        torch.set_num_threads(threads)
