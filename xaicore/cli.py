@@ -1,4 +1,4 @@
-"""The command line: ``xaicore explain | methods | train``."""
+"""The command line: ``xaicore explain | evaluate | report | methods | train``."""
 
 from __future__ import annotations
 
@@ -16,21 +16,16 @@ from torch import Tensor
 
 from xaicore import plotting
 from xaicore.attribution import METHODS, Explainer
-from xaicore.classifier import Classifier, load_weights
+from xaicore.classifier import Classifier
 from xaicore.data.flowers import Flowers
 from xaicore.data.folders import load_image
 from xaicore.files import check_output, replacing
 from xaicore.metrics.faithfulness import average_drop, average_gain, confidence, probability
-from xaicore.models.flowers import FLOWER_MEAN, FLOWER_STD, flower_classifier
-from xaicore.models.timm import from_timm
+from xaicore.models.flowers import FLOWER_MEAN, FLOWER_STD
+from xaicore.models.named import FLOWERS, TIMM, named_classifier
+from xaicore.runs.command import add_commands
 from xaicore.training.flowers import train_flowers
 from xaicore.training.loop import accuracy
-
-FLOWERS = "flowers"
-"""The name under which the book's own network is a model of the command line."""
-
-TIMM = "timm/"
-"""What stands before the name of a network of timm."""
 
 TOP = 3
 """How many predicted classes are printed."""
@@ -45,15 +40,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code: 0, or 2 when the input cannot be used."""
+    """Run the command line; return the exit code.
+
+    It is 0, or 2 when the input cannot be used; ``evaluate`` returns 1 when images failed, and 130
+    when it was interrupted.
+    """
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
-    except (ValueError, OSError, ImportError) as error:
+        return options.run(options) or 0
+    except (ValueError, OSError, ImportError, MemoryError) as error:
         message = " ".join(str(error).split())
         print(f"xaicore: error: {message}", file=sys.stderr)
         return 2
-    return 0
 
 
 def _parser() -> Parser:
@@ -75,6 +73,8 @@ def _parser() -> Parser:
     explain.add_argument("--preset", help="settings of a method that has some: paper or fast")
     explain.add_argument("--device", help="cpu, cuda, mps, …; default: cuda if there is one")
     explain.add_argument("-o", "--output", type=Path, required=True, help="picture to write")
+
+    add_commands(commands)
 
     methods = commands.add_parser("methods", help="list the explanation methods")
     methods.set_defaults(run=_methods)
@@ -151,14 +151,7 @@ def _check_output(path: Path) -> None:
 
 def _classifier(options: argparse.Namespace) -> Classifier:
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if options.model == FLOWERS:
-        classifier = flower_classifier()
-        if options.weights is not None:
-            load_weights(classifier.net, options.weights)
-    else:
-        weights = "DEFAULT" if options.weights is None else options.weights
-        build = from_timm if options.model.startswith(TIMM) else Classifier.from_torchvision
-        classifier = build(options.model.removeprefix(TIMM), weights)
+    classifier = named_classifier(options.model, options.weights)
     try:
         return classifier.to(device)
     except (RuntimeError, AssertionError) as error:

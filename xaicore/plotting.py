@@ -61,6 +61,9 @@ COLORS = {
 LABELS = {method: label for family in FAMILIES.values() for method, label in family.items()}
 PALETTE = {method: COLORS[family] for family, names in FAMILIES.items() for method in names}
 PALETTE["cam"] = "#56B4E9"
+OTHER = "#000000"
+"""The colour of a method that the book does not know."""
+
 TILE = 1.25
 """Width and height of a picture in a grid, in inches."""
 
@@ -166,11 +169,11 @@ def intervals(summary: pd.DataFrame, ax: Axes, metric: str, label: str | None = 
     """
     table = summary.xs(metric, level="metric")
     for position, (method, row) in enumerate(table.iterrows()):
-        ax.barh(position, row["mean"], color=PALETTE[method], height=0.62)
+        ax.barh(position, row["mean"], color=PALETTE.get(method, OTHER), height=0.62)
         ax.errorbar(row["mean"], position, xerr=row["half_width"], color="black", capsize=3)
     ax.set(
         yticks=range(len(table)),
-        yticklabels=[LABELS[method] for method in table.index],
+        yticklabels=[LABELS.get(method, method) for method in table.index],
         ylim=(len(table) - 0.5, -0.5),
         xlabel=label or f"{metric} (%)",
     )

@@ -215,3 +215,33 @@ def _advice(classifier: Classifier) -> str:
 def full_precision(tensor: Tensor) -> Tensor:
     """Return half-precision tensors as float32, others unchanged."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+@dataclass
+class Passes:
+    """How many images passed a network.
+
+    Attributes:
+        forwards: images that went in.
+        backwards: gradients that came back from the logits.
+    """
+
+    forwards: int = 0
+    backwards: int = 0
+
+
+@contextmanager
+def counted(net: nn.Module) -> Iterator[Passes]:
+    """Count the images that pass a network inside."""
+    passes = Passes()
+
+    def came_back(gradient: Tensor) -> None:
+        passes.backwards += len(gradient)
+
+    def count(_module: nn.Module, inputs: Any, output: Any) -> None:
+        passes.forwards += len(inputs[0])
+        if isinstance(output, Tensor) and output.requires_grad:
+            output.register_hook(came_back)
+
+    with hooked([net], count):
+        yield passes

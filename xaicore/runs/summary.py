@@ -1,0 +1,189 @@
+"""The report of a run: its table, paired differences, plots and failures, in several formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from xaicore import plotting, report
+from xaicore.evaluation import ARROWS, as_table, paired_difference, summarize
+from xaicore.files import replacing
+from xaicore.runs.folder import Folder, Records
+
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; margin: 1rem 0 0.3rem; }
+caption { text-align: left; padding-bottom: 0.4rem; }
+th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid #8886; text-align: left; }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
+.xc-scroll { overflow-x: auto; }
+figure { margin: 1.5rem 0; overflow-x: auto; }
+img { max-width: 100%; background: white; }
+"""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run found.
+
+    Attributes:
+        manifest: what the run is.
+        records: the records that are there.
+        reference: the method that the others are compared with.
+    """
+
+    manifest: dict[str, Any]
+    records: Records
+    reference: str
+
+    @property
+    def state(self) -> str:
+        """How far the run is, and what failed, in one sentence."""
+        total, found = self.manifest["data"]["images"], self.records["image"].nunique()
+        failed = self.records.loc[self.records["failed"] != "", "image"].nunique()
+        far = f"all {total} images" if found == total else f"{found} of {total} images so far"
+        return f"{far} are measured" + (
+            f"; {failed} of them failed, at least in part" * bool(failed)
+        )
+
+    def means(self) -> pd.DataFrame:
+        """Return the mean of each metric for each method, with 95 % intervals."""
+        return as_table(summarize(self.records), plotting.LABELS).rename_axis("method")
+
+    def counts(self) -> pd.DataFrame:
+        """Return how many images each mean is over; a row per method."""
+        return summarize(self.records)["n"].unstack("metric", sort=False)
+
+    def differences(self) -> pd.DataFrame:
+        """Return how far each method is above the reference on the same images."""
+        others = [name for name in self.records["method"].unique() if name != self.reference]
+        parts = {name: paired_difference(self.records, name, self.reference) for name in others}
+        if not parts:
+            return pd.DataFrame()
+        found = pd.concat(parts, names=["method"])
+        order = list(self.records["metric"].unique())
+        return as_table(found.reindex(order, level="metric"), plotting.LABELS)
+
+    def failures(self) -> pd.DataFrame:
+        """Return what failed and why: how many images, and which was the first."""
+        failed = self.records[self.records["failed"] != ""]
+        name = "file" if "file" in failed else "image"
+        groups = failed.groupby("failed", sort=False)
+        found = pd.DataFrame(
+            {"images": groups["image"].nunique(), "the first": groups[name].first().astype(str)}
+        )
+        return found.rename_axis("reason").sort_values("images", ascending=False, kind="stable")
+
+    def figure(self) -> Figure:
+        """Draw the mean of every metric for every method."""
+        summary = summarize(self.records)
+        metrics = list(summary.index.unique("metric"))
+        rows = len(summary.index.unique("method"))
+        size = (3.2 * len(metrics) + 1.5, 0.32 * rows + 1.0)
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
+        for metric, ax in zip(metrics, axes, strict=True):
+            plotting.intervals(summary, ax, metric, f"{metric} {ARROWS[metric]}")
+        return figure
+
+
+def summary_of(path: Path, reference: str | None = None) -> Summary:
+    """Return what a run has found so far.
+
+    Args:
+        path: the folder of the run.
+        reference: the method that the others are compared with; ``None`` for the first.
+
+    Raises:
+        ValueError: it is no folder of a run, no chunk is finished, or there is no such method.
+    """
+    folder = Folder(path)
+    records, methods = folder.records(), list((folder.manifest or {})["methods"])
+    if reference is not None and reference not in methods:
+        raise ValueError(f"reference: {reference} is none of the methods {', '.join(methods)}")
+    return Summary(folder.manifest or {}, records, reference or methods[0])
+
+
+def write_report(summary: Summary, folder: Path) -> list[Path]:
+    """Write the report as CSV, LaTeX, a picture and a page; return the files.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    means, differences = summary.means(), summary.differences()
+    texts: dict[str, Callable[[], str]] = {
+        "summary.csv": lambda: means.to_csv(float_format="%.6g"),
+        "summary.tex": lambda: _latex(means),
+        "differences.csv": lambda: differences.to_csv(float_format="%.6g"),
+        "failures.csv": lambda: summary.failures().to_csv(),
+        "report.html": lambda: _page(summary, means, differences),
+    }
+    for name, text in texts.items():
+        with replacing(folder / name) as file:
+            file.write_text(text(), encoding="utf-8")
+    with replacing(folder / "intervals.png") as file:
+        summary.figure().savefig(file, dpi=150)
+    return [folder / name for name in (*texts, "intervals.png")]
+
+
+def as_text(summary: Summary) -> str:
+    """Return the report as it is printed."""
+    parts = [summary.state, summary.means().to_string(float_format="%.2f")]
+    differences, failures = summary.differences(), summary.failures()
+    if len(differences):
+        parts.append(f"minus {summary.reference}, on the same images:")
+        formats = {name: form.format for name, form in _signed(differences).items()}
+        parts.append(differences.to_string(formatters=formats))
+    if len(failures):
+        parts.append(failures.to_string())
+    return "\n\n".join(parts)
+
+
+def _signed(differences: pd.DataFrame) -> dict[str, str]:
+    """How each column of a table of differences is written: a sign, but for half-widths."""
+    return {name: "{:.2f}" if name.startswith("±") else "{:+.2f}" for name in differences}
+
+
+def _latex(means: pd.DataFrame) -> str:
+    arrows = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$"}
+    text = means.to_latex(float_format="%.2f", escape=True)
+    for sign, command in arrows.items():
+        text = text.replace(sign, command)
+    return text
+
+
+def _page(summary: Summary, means: pd.DataFrame, differences: pd.DataFrame) -> str:
+    model, data = summary.manifest["model"], summary.manifest["data"]
+    title = f"{model['network']} on {data['images']} images"
+    unit = "per cent, but for SM and MS; ± is the half-width of the 95 % interval over images"
+    alt = "Bars with intervals: the mean of every metric for every method, as in the table."
+    parts = [
+        report.table(means, "summary", f"Means, {unit}.").html,
+        report.picture(summary.figure(), f"Means, {unit}.", alt).html,
+    ]
+    if len(differences):
+        signs = {name: form[2:-1] for name, form in _signed(differences).items()}
+        caption = f"Difference to {summary.reference} on the same images, {unit}."
+        parts.append(report.table(differences, "differences", caption, signs).html)
+    failures = summary.failures()
+    if len(failures):
+        parts.append(report.table(failures, "failures", "What failed, and why.").html)
+    told = "; ".join(f"{name} {number}" for name, number in summary.manifest["versions"].items())
+    command = escape(summary.manifest["command"])
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>\n"
+        f"<h1>{escape(title)}</h1>\n<p>{escape(summary.state)}.</p>\n"
+        + "\n".join(parts)
+        + f"\n<p><small>{escape(told)}; commit {summary.manifest['commit'] or 'unknown'}; "
+        f"<code>{command}</code></small></p>\n</body></html>\n"
+    )
