@@ -59,7 +59,7 @@ def torchrun(arguments: list[str], root: Path, **more: str) -> subprocess.Comple
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", **more},
-        timeout=120,
+        timeout=600,
     )
 
 

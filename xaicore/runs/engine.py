@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,10 @@ from xaicore.runs.job import Job, out_of_memory, release
 from xaicore.runs.loading import Item, batches
 from xaicore.runs.plan import Run, Sizes
 from xaicore.runs.progress import Progress
-from xaicore.runs.ranks import Ranks, ranks
+from xaicore.runs.ranks import PAUSE, Ranks, ranks
+
+STALE = 120.0
+"""Seconds after which a silent process is taken for dead: others do its chunk as well."""
 
 LONG_AGO = 3600.0
 """Seconds after which a file that is half written was surely left by a killed process."""
@@ -38,8 +42,8 @@ def in_memory(run: Run, shown: bool | None) -> Records:
 def on_disk(run: Run, path: Path, shown: bool | None) -> int:
     """Measure what is not in a folder yet, while other ranks, if there are any, do the same.
 
-    Chunk ``i`` is for rank ``i`` modulo their number. Who has finished takes over what others have
-    not begun, so that the run ends though they may have died; a chunk that two have measured is the
+    Chunk ``i`` is for rank ``i`` modulo their number. Who has finished takes over what nobody is at
+    work on, so that the run ends though others may have died; a chunk that two have measured is the
     same twice.
 
     Returns:
@@ -54,8 +58,13 @@ def on_disk(run: Run, path: Path, shown: bool | None) -> int:
         ours = [n for n in chunks if n % us.world == us.rank and n not in board.seen]
         _measure_chunks(run, sizes, {n: chunks[n] for n in ours}, board)
         while left := [n for n in reversed(chunks) if n not in board.seen]:
-            taken = left[us.rank % len(left)]
-            _measure_chunks(run, sizes, {taken: chunks[taken]}, board)
+            idle = [n for n in left if folder.idle(n) > STALE]
+            if idle:
+                number = idle[us.rank % len(idle)]
+                _measure_chunks(run, sizes, {number: chunks[number]}, board)
+            else:
+                time.sleep(PAUSE)
+                board.look()
     board.progress.close()
     return board.progress.failed
 
@@ -80,9 +89,12 @@ class Board:
             self.progress.resume(self.folder.read(number))
         self.seen |= finished
 
-    def has(self, number: int) -> bool:
-        """Return whether someone has finished a chunk."""
-        return self.folder.chunk(number).is_file()
+    def begin(self, number: int) -> bool:
+        """Say that this process is at work on a chunk; return False if it is finished."""
+        if self.folder.chunk(number).is_file():
+            return False
+        self.folder.claim(number)
+        return True
 
     def look(self) -> None:
         """Count what others have finished since the last look."""
@@ -93,7 +105,7 @@ class Board:
 
 def _measure_chunks(run: Run, sizes: Sizes, chunks: Mapping[int, range], board: Board) -> None:
     """Measure and keep chunks, but for those that turn out to be there."""
-    for number, records in measured(run, sizes, chunks, board.progress, board.has):
+    for number, records in measured(run, sizes, chunks, board.progress, board.begin):
         if records is not None:
             board.folder.commit(number, records)
             board.progress.add(records)
@@ -123,7 +135,7 @@ def measured(
     sizes: Sizes,
     chunks: Mapping[int, range],
     progress: Progress,
-    there: Callable[[int], bool] = lambda _: False,
+    begin: Callable[[int], bool] = lambda _: True,
 ) -> Iterator[tuple[int, Records | None]]:
     """Yield chunks with their records, one after another; ``None`` if they are there meanwhile.
 
@@ -132,7 +144,7 @@ def measured(
         sizes: in what portions.
         chunks: the places of the images of each chunk.
         progress: who is told.
-        there: whether someone else has finished a chunk.
+        begin: is told before each batch of a chunk; False if someone else has finished it.
     """
     assert sizes.batch is not None
     job, size = run.job.in_batches(sizes.batch), sizes.batch
@@ -144,7 +156,7 @@ def measured(
         found = []
         for part in parts:
             items = next(stream)
-            if there(number):
+            if not begin(number):
                 continue
             found.append(patiently(job, items))
             if run.strict:

@@ -108,6 +108,7 @@ class Folder:
             with replacing(self.chunk(number)) as file:
                 records.to_parquet(file, index=False)
                 _keep(file)
+            self._claim_of(number).unlink(missing_ok=True)
 
     def listed(self) -> set[int]:
         """Return the chunks that are there."""
@@ -148,11 +149,27 @@ class Folder:
         with _explained(self.path):
             for number in self.listed() - finished:
                 self.chunk(number).unlink(missing_ok=True)
-            for file in (self.path / CHUNKS).glob(".*.part.parquet"):
+            for file in (self.path / CHUNKS).glob(".*"):
                 with suppress(FileNotFoundError):
                     if time.time() - file.stat().st_mtime >= age:
                         file.unlink()
         return finished
+
+    def claim(self, number: int) -> None:
+        """Tell the other processes that this one is at work on a chunk."""
+        with _explained(self.path):
+            (self.path / CHUNKS).mkdir(exist_ok=True)
+            self._claim_of(number).touch()
+
+    def idle(self, number: int) -> float:
+        """Return for how many seconds no process has told that it is at work on a chunk."""
+        try:
+            return time.time() - self._claim_of(number).stat().st_mtime
+        except FileNotFoundError:
+            return float("inf")
+
+    def _claim_of(self, number: int) -> Path:
+        return self.path / CHUNKS / f".{number:06}.claim"
 
     def read(self, number: int) -> Records:
         """Return the records of a finished chunk."""

@@ -1,0 +1,234 @@
+"""An evaluation at scale: ``python -m benchmarks.evaluation_at_scale``.
+
+Six methods by five metrics over the first ImageNet validation images of the folder that
+``XAICORE_DATA`` names, with a ResNet-18: all of them by two processes; a share of them by one
+process, and by the loops that users of other libraries write; a share by the costly methods; and
+twice as many images by two processes as by one. Each measurement has processes of its own, of one
+thread each. What is found is written to ``evaluation_at_scale.md`` and ``.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+from torchvision.transforms import v2
+
+from benchmarks.__main__ import commit, processor
+from benchmarks.worker import memory
+from xaicore.attribution import METHODS
+from xaicore.attribution.capture import counted
+from xaicore.classifier import Classifier, to_pixels
+from xaicore.data.folders import ImageTable, find_data
+from xaicore.evaluation import summarize
+from xaicore.metrics import CausalProtocol
+from xaicore.runs import evaluate
+
+FOLDER = Path(__file__).parent
+SIDE, BATCH, STEPS = 224, 8, 5
+METRICS = ("AD", "AI", "AG", "insertion", "deletion")
+CHEAP = ("grad-cam", "grad-cam++", "xgrad-cam", "layer-cam", "hires-cam", "saliency")
+COSTLY = ("opti-cam", "score-cam")
+TWELVE = (*CHEAP, "cam", "ablation-cam", "input-x-gradient", "guided-backprop", *COSTLY)
+CURVES = CausalProtocol(steps=STEPS, blur=None, removed="mean")
+PAPER = CausalProtocol()
+PARTS = {
+    "whole": "all images, two processes",
+    "ours": "a share, one process",
+    "torchcam": "the share, a loop over pytorch-grad-cam, captum and torchcam",
+    "quantus": "the share, the same loop with the curves of Quantus",
+    "costly": "the costly methods on a share, one process",
+    "one": "weak scaling, one process",
+    "two": "weak scaling, twice the images, two processes",
+    "twelve": "twelve methods, curves of 224 steps: passes",
+}
+
+
+class Watched(Dataset[Any]):
+    """A data set that notes the peak of the process's memory as it is read.
+
+    Attributes:
+        peaks: the peak in MiB when the n-th image was read by this process.
+    """
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self.dataset = dataset
+        self.peaks: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
+
+    def __getitem__(self, place: int) -> Any:
+        self.peaks.append(memory("VmHWM"))
+        return self.dataset[place]
+
+
+def subject(count: int) -> tuple[Classifier, Watched]:
+    """Return the network and the first images."""
+    data = find_data()
+    if data is None:
+        raise SystemExit("no real images: set XAICORE_DATA to their folder")
+    classifier = Classifier.from_torchvision("resnet18", data / "weights" / "resnet18_pqf_small.pt")
+    folder = data / "imagenet_val1300"
+    square = to_pixels(v2.Resize((SIDE, SIDE)))
+    table = ImageTable(folder / "images", folder / "labels.csv", square)
+    return classifier, Watched(Subset(table, range(count)))
+
+
+def ours(count: int, names: tuple[str, ...], curves: CausalProtocol, out: Path) -> dict[str, Any]:
+    """Evaluate with xaicore; return what it cost this process, and the means."""
+    classifier, dataset = subject(count)
+    explainers = {name: METHODS[name](classifier) for name in names}
+    with counted(classifier.net) as passes:
+        spent = measured(
+            lambda: evaluate(
+                classifier,
+                dataset,
+                explainers,
+                METRICS,
+                out=out,
+                baseline="mean",
+                curves=curves,
+                batch_size=min(BATCH, count),
+                chunk_size=BATCH,
+                progress=None,
+            )
+        )
+    records = spent.pop("result")
+    seconds = records.drop_duplicates(["image", "method"]).groupby("method")["seconds"].mean()
+    return {
+        **spent,
+        "rows": len(records),
+        "failed": int((records["failed"] != "").sum()),
+        "read": len(dataset.peaks),
+        "peaks": dataset.peaks[:: max(1, len(dataset.peaks) // 10)],
+        "forwards": passes.forwards,
+        "backwards": passes.backwards,
+        "seconds of a map": seconds.to_dict(),
+        "means": means(records),
+    }
+
+
+def means(records: Any) -> dict[str, dict[str, float]]:
+    """Return the mean of each metric for each method."""
+    table = summarize(records)["mean"].unstack("metric") / 100
+    return {str(name): row.to_dict() for name, row in table.iterrows()}
+
+
+def theirs(count: int, library: str) -> dict[str, Any]:
+    """Evaluate with a loop over other libraries; return what it cost, and the means."""
+    from benchmarks import loops  # noqa: PLC0415 - needs the other libraries
+
+    classifier, dataset = subject(count)
+    curves = {"torchcam": loops.of_torchcam, "quantus": loops.of_quantus}[library]
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        for images, targets in DataLoader(dataset, batch_size=BATCH):
+            yield (images - classifier.mean) / classifier.std, targets
+
+    with counted(classifier.net) as passes:
+        spent = measured(
+            lambda: loops.loop(classifier.net, classifier.layer, batches(), STEPS, curves)
+        )
+    found = spent.pop("result")
+    return {
+        **spent,
+        "read": len(dataset.peaks),
+        "forwards": passes.forwards,
+        "backwards": passes.backwards,
+        "means": found,
+    }
+
+
+def measured(work: Callable[[], Any]) -> dict[str, Any]:
+    """Return the result of some work, its wall and CPU seconds, and the peak of memory."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    result = work()
+    return {
+        "wall": time.perf_counter() - wall,
+        "cpu": time.process_time() - cpu,
+        "peak": memory("VmHWM"),
+        "result": result,
+    }
+
+
+def run_part(name: str, sizes: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+    """Measure a part in processes of its own; return what each of them found."""
+    processes = 2 if name in ("whole", "two") else 1
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    arguments = ["-m", "benchmarks.evaluation_at_scale", "--part", name, "--folder", str(folder)]
+    for key in ("images", "share", "costly"):
+        arguments += [f"--{key}", str(getattr(sizes, key))]
+    command = [sys.executable, *(launch if processes > 1 else []), *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    subprocess.run(command, check=True, cwd=FOLDER.parent, env=environment)
+    files = sorted(folder.glob(f"{name}.[0-9].json"))
+    return [json.loads(file.read_text()) for file in files]
+
+
+def work_part(name: str, sizes: argparse.Namespace) -> None:
+    """Do a part in this process, and leave what is found in a file."""
+    torch.set_num_threads(1)
+    out = sizes.folder / f"run-{name}"
+    if name in ("torchcam", "quantus"):
+        found = theirs(sizes.share, name)
+    else:
+        count, methods, curves = {
+            "whole": (sizes.images, CHEAP, CURVES),
+            "ours": (sizes.share, CHEAP, CURVES),
+            "costly": (sizes.costly, COSTLY, CURVES),
+            "one": (2 * sizes.share, CHEAP, CURVES),
+            "two": (4 * sizes.share, CHEAP, CURVES),
+            "twelve": (1, TWELVE, PAPER),
+        }[name]
+        found = ours(count, methods, curves, out)
+    rank = os.environ.get("RANK", "0")
+    (sizes.folder / f"{name}.{rank}.json").write_text(json.dumps(found))
+
+
+def main() -> None:
+    """Measure every part and write what was found."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluation_at_scale")
+    parser.add_argument("--images", type=int, default=1000, help="how many in all")
+    parser.add_argument("--share", type=int, default=32, help="how many for the comparison")
+    parser.add_argument("--costly", type=int, default=8, help="how many for the costly methods")
+    parser.add_argument("--parts", default=",".join(PARTS), help="what to measure")
+    parser.add_argument("--output", type=Path, default=FOLDER, help="folder of what is written")
+    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.part:
+        work_part(options.part, options)
+        return
+    file = options.output / "evaluation_at_scale.json"
+    known = json.loads(file.read_text()) if file.is_file() else {}
+    for name in options.parts.split(","):
+        load = os.getloadavg()[0]
+        with TemporaryDirectory() as folder:
+            found = run_part(name, options, Path(folder))
+        sizes = {key: getattr(options, key) for key in ("images", "share", "costly")}
+        known[name] = {
+            "processes": found,
+            "load before": load,
+            "sizes": sizes,
+            "commit": commit(),
+            "torch": torch.__version__,
+            "processor": f"{processor()}, {os.cpu_count()} cores",
+        }
+        file.write_text(json.dumps(known, indent=1) + "\n")
+        print(f"{PARTS[name]}: {max(p['wall'] for p in found):.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
