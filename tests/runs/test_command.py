@@ -102,7 +102,13 @@ def test_a_folder_becomes_a_table(
     summary = pd.read_csv(tmp_path / "run" / "report" / "summary.csv", index_col="method")
     means = records[records["metric"] == "EP"].groupby("method")["value"].mean()
     assert summary.loc["Grad-CAM", "EP ↑"] == pytest.approx(100 * means["grad-cam"])
+    (tmp_path / "run" / "chunks" / "000001.parquet").unlink()  # as if it still went on
+    assert main(["report", str(tmp_path / "run"), "--reference", "fake-cam"]) == 0
+    printed = capsys.readouterr().out
+    assert "8 of 10 images so far are measured" in printed
+    assert "minus fake-cam" in printed
     assert main(command(gallery, tmp_path / "run", "--metrics", metrics, *truth)) == 0
+    same(records, read_records(tmp_path / "run"))
 
 
 def test_boxes_in_pixels_and_in_fractions_and_masks_meet(gallery: Path, tmp_path: Path) -> None:
@@ -174,7 +180,7 @@ def test_failures_are_told_by_exit_code_and_report(
     labels.to_csv(tmp_path / "labels.csv", index=False)
     words = ["--labels", tmp_path / "labels.csv", "--metrics", "ad"]
     assert main(command(gallery, tmp_path / "run", *words)) == 1
-    assert "1 images failed" in capsys.readouterr().err
+    assert "1 of 10 images failed" in capsys.readouterr().err
     assert main(["report", str(tmp_path / "run"), "-o", str(tmp_path / "told")]) == 0
     printed = capsys.readouterr().out
     assert "1 of them failed" in printed

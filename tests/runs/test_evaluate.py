@@ -189,6 +189,7 @@ def test_not_even_one_image_fits(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.filterwarnings("ignore:TF32")
 def test_records_do_not_depend_on_the_batch_size_where_the_network_does_not() -> None:
     """Kernels of a fixed order: convolutions without oneDNN, and no linear layer."""
     net = torch.nn.Sequential(*list(classifier().net)[:6], torch.nn.Conv2d(6, 5, 1))

@@ -99,5 +99,6 @@ def evaluate(
         records = read_records(out)
     failed = records.loc[records["failed"] != "", "image"].nunique()
     if failed:
-        warnings.warn(f"{failed} images failed: see records['failed']", stacklevel=2)
+        told = f"{failed} of {len(run.items)} images failed: see records['failed']"
+        warnings.warn(told, stacklevel=2)
     return records

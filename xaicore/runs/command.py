@@ -116,7 +116,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         return 0
     print(f"{len(run.items)} images measured; see `xaicore report {options.out}`")
     if failed:
-        print(f"{failed} images failed, at least in part: the report says why", file=sys.stderr)
+        told = f"{failed} of {len(run.items)} images failed, at least in part: the report says why"
+        print(told, file=sys.stderr)
     return FAILED if failed else 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,14 +28,11 @@ LONG_AGO = 3600.0
 def in_memory(run: Run, shown: bool | None) -> Records:
     """Measure everything in this process."""
     sizes = run.settled()
-    progress = Progress(len(run.items), shown)
-    with surroundings(sizes):
-        chunks = dict(enumerate(run.chunks(sizes)))
-        parts = []
+    chunks, parts = dict(enumerate(run.chunks(sizes))), []
+    with closing(Progress(len(run.items), shown)) as progress, surroundings(sizes):
         for _, records in measured(run, sizes, chunks, progress):
             parts.append(records)
             progress.add(records)
-    progress.close()
     return pd.concat(parts, ignore_index=True)
 
 
@@ -52,9 +49,10 @@ def on_disk(run: Run, path: Path, shown: bool | None) -> int:
     folder, us = Folder(path), ranks()
     run, sizes = agree(run, folder, us)
     chunks = dict(enumerate(run.chunks(sizes)))
-    board = Board(folder, Progress(len(run.items), shown if us.first else False))
-    board.resume(folder.tidy(0 if us.world == 1 else LONG_AGO))
-    with surroundings(sizes):
+    bar = Progress(len(run.items), shown if us.first else False)
+    with closing(bar), surroundings(sizes):
+        board = Board(folder, bar)
+        board.resume(folder.tidy(0 if us.world == 1 else LONG_AGO))
         ours = [n for n in chunks if n % us.world == us.rank and n not in board.seen]
         _measure_chunks(run, sizes, {n: chunks[n] for n in ours}, board)
         while left := [n for n in reversed(chunks) if n not in board.seen]:
@@ -65,8 +63,7 @@ def on_disk(run: Run, path: Path, shown: bool | None) -> int:
             else:
                 time.sleep(PAUSE)
                 board.look()
-    board.progress.close()
-    return board.progress.failed
+    return bar.failed
 
 
 @dataclass
@@ -174,20 +171,21 @@ def patiently(job: Job, items: Sequence[Item]) -> Records:
     Raises:
         MemoryError: it is too short for this batch.
     """
-    for last in (False, True):
-        try:
-            return job.records(items)
-        except Exception as error:
-            if not out_of_memory(error):
-                raise
-            if last:
-                raise MemoryError(
-                    f"a batch of {len(items)} images does not fit into the memory that is free: "
-                    "free some and run the same command again, or give a new folder and a smaller "
-                    "batch size"
-                ) from error
-        release()
-    raise AssertionError("unreachable")
+    try:
+        return job.records(items)
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+    release()
+    try:
+        return job.records(items)
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        raise MemoryError(
+            f"a batch of {len(items)} images does not fit into the memory that is free: free some "
+            "and run the same command again, or give a new folder and a smaller batch size"
+        ) from error
 
 
 def refuse_failures(records: Records) -> None:
