@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import torch
 
 
 @contextmanager
@@ -36,3 +39,29 @@ def check_output(path: Path) -> None:
         raise IsADirectoryError(f"output: {path} is a folder, name a file in it")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"output: there is no folder {path.parent}")
+
+
+def write_tensors(path: Path, content: dict[str, Any]) -> None:
+    """Write tensors and plain values; the file appears whole or not at all.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+        IsADirectoryError: ``path`` is a folder.
+    """
+    with replacing(path) as part, part.open("wb") as file:
+        torch.save(content, file)  # by handle, for torch writes a path's name into the file
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """Return what ``write_tensors`` wrote, on the CPU.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of damaged files torch raises many kinds
+        raise ValueError(f"{path} is not a file of tensors saved by torch.save") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no table of tensors")
+    return content

@@ -1,13 +1,25 @@
 """The training loop: it learns, it repeats itself to the bit, and it refuses what cannot work."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from xaicore.training.loop import MAX_SHIFT, accuracy, augment, fit
+from xaicore.files import write_tensors
+from xaicore.training.loop import (
+    MAX_SHIFT,
+    SCHEDULES,
+    FromDataset,
+    InMemory,
+    Recipe,
+    accuracy,
+    augment,
+    fit,
+    train,
+)
 
 SIDES = 16
 
@@ -161,6 +173,158 @@ def test_a_loss_that_is_not_finite_stops_the_training(net):
     images[3] = torch.nan
     with pytest.raises(FloatingPointError, match=r"the loss is nan in epoch 1"):
         fit(net, images, targets, epochs=4)
+
+
+# train --------------------------------------------------------------------------------------------
+
+RECIPE = Recipe(epochs=4, learning_rate=0.02)
+
+
+def data(count=128):
+    """Return the halves as a training set that is augmented."""
+    return InMemory(*halves(count), torch.device("cpu"), augment)
+
+
+class StopError(Exception):
+    """Ends a training early, as a lost machine does."""
+
+
+def stopping(after):
+    """Return a loss that stops the training after so many batches."""
+    met = []
+
+    def loss(network, images, targets):
+        met.append(1)
+        if len(met) > after:
+            raise StopError
+        return F.cross_entropy(network(images), targets)
+
+    return loss
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("after", [4, 10])
+def test_a_resumed_run_gives_the_bits_of_an_uninterrupted_one(net, tmp_path, after, schedule):
+    recipe, file = replace(RECIPE, schedule=schedule), tmp_path / "progress.pt"
+    whole = copy.deepcopy(net)
+    records = train(whole, data(), recipe)
+    with pytest.raises(StopError):
+        train(copy.deepcopy(net), data(), recipe, loss=stopping(after), checkpoint=file)
+    resumed = copy.deepcopy(net)
+    again = train(resumed, data(), recipe, checkpoint=file)
+    assert same(whole, resumed)
+    assert [r.loss for r in again] == [r.loss for r in records]
+    assert train(resumed, data(), recipe, checkpoint=file) == again
+    assert [path.name for path in tmp_path.iterdir()] == ["progress.pt"]
+
+
+def test_a_run_that_changes_images_by_chance_resumes_to_the_bit(net, tmp_path):
+    """Whatever draws from torch's global generator, and whatever that held before."""
+    images, targets = halves(128)
+
+    class Noisy(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(images)
+
+        def __getitem__(self, index):
+            return images[index] + 0.1 * torch.randn(images[index].shape), targets[index]
+
+    whole, file = copy.deepcopy(net), tmp_path / "progress.pt"
+    noisy = FromDataset(Noisy(), torch.device("cpu"))
+    train(whole, noisy, RECIPE)
+    torch.manual_seed(99)
+    random = torch.get_rng_state()
+    with pytest.raises(StopError):
+        train(copy.deepcopy(net), noisy, RECIPE, loss=stopping(6), checkpoint=file)
+    resumed = copy.deepcopy(net)
+    train(resumed, noisy, RECIPE, checkpoint=file)
+    assert same(whole, resumed)
+    assert torch.equal(random, torch.get_rng_state())
+
+
+def test_steps_divide_the_learning_rate_by_ten_after_each_third(net):
+    rates = []
+    recipe = Recipe(epochs=6, learning_rate=0.1, schedule="steps")
+    optimizer = recipe.optimizer(net)
+    scheduler = recipe.scheduler(optimizer, steps=4)
+    for _ in range(24):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx([0.1] * 8 + [0.01] * 8 + [0.001] * 8)
+
+
+def test_it_stops_early_and_keeps_the_best_weights(net):
+    measured, states = iter([3.0, 1.0, 2.0, 1.5, 0.0]), []
+
+    def validate(network):
+        assert not network.training
+        states.append(copy.deepcopy(network.state_dict()))
+        return next(measured)
+
+    network = copy.deepcopy(net)
+    recipe = replace(RECIPE, epochs=9, patience=2)
+    records = train(network, data(), recipe, validate=validate)
+    assert [record.validation for record in records] == [3.0, 1.0, 2.0, 1.5]
+    assert all(torch.equal(states[1][name], v) for name, v in network.state_dict().items())
+    assert not network.training
+
+
+def test_an_early_stop_is_resumed_as_a_stop(net, tmp_path):
+    file, recipe = tmp_path / "progress.pt", replace(RECIPE, patience=1)
+    calls = []
+
+    def validate(_network):
+        calls.append(1)
+        return float(len(calls))
+
+    first, second = copy.deepcopy(net), copy.deepcopy(net)
+    train(first, data(), recipe, validate=validate, checkpoint=file)
+    records = train(second, data(), recipe, validate=validate, checkpoint=file)
+    assert same(first, second)
+    assert len(records) == len(calls) == 2
+
+
+def test_progress_of_another_run_is_refused(net, tmp_path):
+    file = tmp_path / "progress.pt"
+    train(copy.deepcopy(net), data(), replace(RECIPE, epochs=1), checkpoint=file)
+    for recipe, count, words in (
+        (RECIPE, 128, "epochs 1, not 4"),
+        (replace(RECIPE, epochs=1), 96, "images 128, not 96"),
+    ):
+        with pytest.raises(ValueError, match=f"is of another run .{words}"):
+            train(copy.deepcopy(net), data(count), recipe, checkpoint=file)
+    for content in (b"", b"nothing", b"\x80\x02}."):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"progress\.pt"):
+            train(copy.deepcopy(net), data(), RECIPE, checkpoint=file)
+
+
+def test_progress_is_written_whole_or_not_at_all(net, tmp_path, monkeypatch):
+    file = tmp_path / "progress.pt"
+    train(copy.deepcopy(net), data(), replace(RECIPE, epochs=1), checkpoint=file)
+    before = file.read_bytes()
+
+    def fail(*_):
+        raise StopError
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(StopError):
+        write_tensors(file, {})
+    assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["progress.pt"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"schedule": "cosine"}, "schedule must be one of one-cycle, steps; got 'cosine'"),
+        ({"patience": 3}, "patience must be at least 1, and needs a validation set"),
+    ],
+)
+def test_recipes_that_cannot_work_are_refused(net, settings, words):
+    with pytest.raises(ValueError, match=words):
+        train(net, data(), replace(RECIPE, **settings))
 
 
 # augment ------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from xaicore.data.flowers import Flowers
-from xaicore.files import check_output, replacing
+from xaicore.files import check_output, write_tensors
 from xaicore.models.flowers import FLOWER_MEAN, FLOWER_STD
 from xaicore.models.small import SmallResNet
 from xaicore.training.loop import fit
@@ -72,5 +72,4 @@ def save_weights(net: nn.Module, path: str | Path) -> None:
         )
         for name, value in net.state_dict().items()
     }
-    with replacing(Path(path)) as part, part.open("wb") as file:
-        torch.save(state, file)  # by handle, for torch writes a path's name into the file
+    write_tensors(Path(path), state)

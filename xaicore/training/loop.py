@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, StepLR
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
-"""Maps (network, images, targets) to the scalar to minimise."""
+from xaicore.files import write_tensors
+from xaicore.training.distributed import average, barrier, rank, world_size
+from xaicore.training.progress import read_progress
 
+Loss = Callable[[nn.Module, Any, Tensor], Tensor]
+"""Maps (network, inputs, targets) to the scalar to minimise."""
+
+SCHEDULES = ("one-cycle", "steps")
 MAX_SHIFT = 4
 
 
@@ -23,10 +33,138 @@ class Epoch(NamedTuple):
     Attributes:
         loss: Mean loss over the batches, as they were met.
         seconds: Time the pass took.
+        validation: What was measured after it, the smaller the better; None if nothing was.
     """
 
     loss: float
     seconds: float
+    validation: float | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: SGD with momentum 0.9.
+
+    Attributes:
+        epochs: Passes over the training set, at most.
+        learning_rate: Peak of the schedule.
+        batch_size: Images per step, of all processes together.
+        weight_decay: Decay of all parameters.
+        nesterov: Whether the momentum is Nesterov's.
+        schedule: ``"one-cycle"``, up for a fifth of the steps and down; or ``"steps"``, divided by
+            ten after each third of the epochs.
+        patience: Epochs without improvement on the validation set after which training ends early.
+    """
+
+    epochs: int
+    learning_rate: float = 0.1
+    batch_size: int = 32
+    weight_decay: float = 5e-4
+    nesterov: bool = True
+    schedule: str = "one-cycle"
+    patience: int | None = None
+
+    def optimizer(self, net: nn.Module) -> torch.optim.SGD:
+        """Return the optimiser of a network's parameters."""
+        return torch.optim.SGD(
+            net.parameters(),
+            self.learning_rate,
+            momentum=0.9,
+            weight_decay=self.weight_decay,
+            nesterov=self.nesterov,
+        )
+
+    def scheduler(self, optimizer: torch.optim.SGD, steps: int) -> LRScheduler:
+        """Return the schedule of the learning rate; an epoch has so many steps."""
+        if self.schedule == "one-cycle":
+            total = self.epochs * steps
+            return OneCycleLR(optimizer, self.learning_rate, total_steps=total, pct_start=0.2)
+        return StepLR(optimizer, steps * -(-self.epochs // 3), gamma=0.1)
+
+
+class Data(Protocol):
+    """A training set."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def epoch(
+        self, batches: Sequence[Tensor], share: slice, generator: torch.Generator
+    ) -> Iterator[tuple[Any, Tensor]]:
+        """Yield inputs and targets, on the network's device, of this process's share of batches."""
+
+
+class InMemory:
+    """Images that fit in memory, as tensors.
+
+    Args:
+        images: ``(N, C, H, W)``, or what else is indexed by images.
+        targets: Class indices, ``(N,)``.
+        device: Where batches are put.
+        transform: Changes a batch of images by chance; None leaves them.
+    """
+
+    def __init__(
+        self,
+        images: Any,
+        targets: Tensor,
+        device: torch.device,
+        transform: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    ) -> None:
+        if len(images) != len(targets):
+            raise ValueError(
+                f"{len(images)} images and {len(targets)} targets: one target per image"
+            )
+        self.images, self.targets = images, targets
+        self.device, self.transform = device, transform
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def epoch(
+        self, batches: Sequence[Tensor], share: slice, generator: torch.Generator
+    ) -> Iterator[tuple[Any, Tensor]]:
+        """Yield a share of batches; every process draws the same random numbers."""
+        for batch in batches:
+            targets = self.targets[batch[share]].to(self.device)
+            if self.transform is None:
+                yield self.images[batch[share]].to(self.device), targets
+            else:
+                changed = self.transform(self.images[batch], generator)
+                yield changed[share].to(self.device), targets
+
+
+class FromDataset:
+    """Images that are read, and changed by chance, when they are asked for.
+
+    Args:
+        dataset: Yields an image and its class index.
+        device: Where batches are put.
+        workers: Processes that read.
+    """
+
+    def __init__(
+        self, dataset: Dataset[tuple[Tensor, int]], device: torch.device, workers: int = 0
+    ) -> None:
+        self.dataset, self.device, self.workers = dataset, device, workers
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
+
+    def epoch(
+        self, batches: Sequence[Tensor], share: slice, generator: torch.Generator
+    ) -> Iterator[tuple[Any, Tensor]]:
+        """Yield a share of batches; what changes images draws from torch's global generator."""
+        loader = DataLoader(
+            self.dataset,
+            batch_sampler=[batch[share].tolist() for batch in batches],
+            num_workers=self.workers,
+            generator=generator,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+            for images, targets in loader:
+                yield images.to(self.device), targets.to(self.device)
 
 
 def cross_entropy(net: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
@@ -90,42 +228,174 @@ def fit(
             differ in number.
         FloatingPointError: The loss is not finite.
     """
-    if epochs < 1:
-        raise ValueError(f"epochs must be at least 1, not {epochs}")
-    if len(images) != len(targets):
-        raise ValueError(f"{len(images)} images and {len(targets)} targets: one target per image")
-    if len(images) < batch_size:
-        raise ValueError(f"{len(images)} images do not fill one batch of {batch_size}")
-    steps = len(images) // batch_size
-    optimizer = torch.optim.SGD(
-        net.parameters(), learning_rate, momentum=0.9, weight_decay=weight_decay, nesterov=True
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, learning_rate, total_steps=epochs * steps, pct_start=0.2
-    )
-    device = next(net.parameters()).device
-    generator = torch.Generator().manual_seed(seed)
-    net.to(memory_format=torch.channels_last).train()
-    records = []
-    with tqdm(total=epochs * steps, desc="training", unit="batch", disable=None) as progress:
-        for _ in range(epochs):
-            start, total = time.perf_counter(), torch.zeros((), device=device)
-            order = torch.randperm(len(images), generator=generator)
-            for batch in order[: steps * batch_size].split(batch_size):
-                value = loss(
-                    net, augment(images[batch], generator).to(device), targets[batch].to(device)
-                )
-                optimizer.zero_grad()
-                value.backward()
-                optimizer.step()
-                schedule.step()
-                total += value.detach()
-                progress.update()
-            records.append(Epoch(total.item() / steps, time.perf_counter() - start))
-            progress.set_postfix(loss=f"{records[-1].loss:.3f}")
-            _check_finite(records[-1].loss, len(records))
+    data = InMemory(images, targets, next(net.parameters()).device, augment)
+    recipe = Recipe(epochs, learning_rate, batch_size, weight_decay)
+    return train(net, data, recipe, seed, loss)
+
+
+def train(
+    net: nn.Module,
+    data: Data,
+    recipe: Recipe,
+    seed: int = 0,
+    loss: Loss = cross_entropy,
+    validate: Callable[[nn.Module], float] | None = None,
+    checkpoint: Path | None = None,
+) -> list[Epoch]:
+    """Train a network in place; a run that was stopped goes on from its checkpoint.
+
+    The same network, data, recipe, seed and number of threads give the same bits, stopped and
+    resumed or not. Under ``torch.distributed`` every process takes its share of each batch and
+    gradients are averaged, so that the steps are those of one process up to rounding.
+
+    Args:
+        net: Any network; only what asks for a gradient is learnt. Afterwards it is in evaluation
+            mode.
+        data: The training set.
+        recipe: How to train.
+        seed: Seed of order and augmentation (not of the network's initial weights).
+        loss: What to minimise, as a function of network, inputs and targets.
+        validate: Measures the network after each epoch, the smaller the better; the weights of the
+            best epoch are kept.
+        checkpoint: File that holds the progress after each epoch. If it exists, it is resumed.
+
+    Returns:
+        One record per epoch, those before a resumption included.
+
+    Raises:
+        ValueError: The recipe cannot work with the data, or the checkpoint is of another run.
+        FloatingPointError: The loss is not finite.
+    """
+    _check(recipe, len(data), validate is not None)
+    net.to(memory_format=torch.channels_last)
+    run = _Run(net, data, recipe, seed, loss, validate, checkpoint)
+    run.resume()
+    done, total = len(run.records) * run.steps, recipe.epochs * run.steps
+    with tqdm(
+        total=total, initial=done, desc="training", unit="batch", disable=rank() > 0 or None
+    ) as progress:
+        while not run.finished():
+            run.epoch(progress)
+            run.keep()
+    run.restore_best()
     net.eval()
-    return records
+    return run.records
+
+
+class _Run:
+    """A training under way: all that must be known to go on."""
+
+    def __init__(
+        self,
+        net: nn.Module,
+        data: Data,
+        recipe: Recipe,
+        seed: int,
+        loss: Loss,
+        validate: Callable[[nn.Module], float] | None,
+        checkpoint: Path | None,
+    ) -> None:
+        self.net, self.data, self.recipe, self.loss = net, data, recipe, loss
+        self.model = DistributedDataParallel(net) if world_size() > 1 else net
+        self.validate, self.checkpoint = validate, checkpoint
+        self.steps = len(data) // recipe.batch_size
+        self.optimizer = recipe.optimizer(net)
+        self.scheduler = recipe.scheduler(self.optimizer, self.steps)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.records: list[Epoch] = []
+        self.best: dict[str, Tensor] = {}
+        self.identity = {**asdict(recipe), "seed": seed, "images": len(data)}
+
+    def finished(self) -> bool:
+        """Whether all epochs are done, or the last ones brought nothing."""
+        done, patience = len(self.records), self.recipe.patience
+        early = patience is not None and done - 1 - self._best_epoch() >= patience and done
+        return done >= self.recipe.epochs or bool(early)
+
+    def epoch(self, progress: tqdm) -> None:
+        """Pass over the training set once, and measure."""
+        start, batch_size = time.perf_counter(), self.recipe.batch_size
+        total = torch.zeros((), device=next(self.net.parameters()).device)
+        order = torch.randperm(len(self.data), generator=self.generator)
+        batches = order[: self.steps * batch_size].split(batch_size)
+        share = slice(rank(), None, world_size())
+        self.net.train()
+        for inputs, targets in self.data.epoch(batches, share, self.generator):
+            value = self.loss(self.model, inputs, targets)
+            self.optimizer.zero_grad()
+            value.backward()
+            self.optimizer.step()
+            self.scheduler.step()
+            total += value.detach()
+            progress.update()
+        loss = average(total).item() / self.steps
+        progress.set_postfix(loss=f"{loss:.3f}")
+        _check_finite(loss, len(self.records) + 1)
+        measured = None if self.validate is None else self.validate(self.net.eval())
+        self.records.append(Epoch(loss, time.perf_counter() - start, measured))
+
+    def keep(self) -> None:
+        """Remember the best weights and write the progress to disk."""
+        if self.validate is not None and self._best_epoch() == len(self.records) - 1:
+            self.best = {name: value.clone() for name, value in _learnt(self.net).items()}
+        if self.checkpoint is not None and rank() == 0:
+            write_tensors(self.checkpoint, self._state())
+        barrier()
+
+    def resume(self) -> None:
+        """Go on where the checkpoint ends, if there is one."""
+        kept = None if self.checkpoint is None else read_progress(self.checkpoint, self.identity)
+        if kept is None:
+            return
+        self.net.load_state_dict(kept["net"], strict=False)
+        self.optimizer.load_state_dict(kept["optimizer"])
+        self.scheduler.load_state_dict(kept["scheduler"])
+        self.generator.set_state(kept["generator"])
+        self.records = [Epoch(*record) for record in kept["records"]]
+        self.best = kept["best"]
+
+    def restore_best(self) -> None:
+        """Give the network the weights of its best epoch."""
+        if self.best:
+            self.net.load_state_dict(self.best, strict=False)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "identity": self.identity,
+            "net": _learnt(self.net),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "generator": self.generator.get_state(),
+            "records": [tuple(record) for record in self.records],
+            "best": self.best,
+        }
+
+    def _best_epoch(self) -> int:
+        """The first epoch with the smallest measurement; the last one if none was taken."""
+        measured = [record.validation for record in self.records]
+        known = [value for value in measured if value is not None]
+        return measured.index(min(known)) if known else len(measured) - 1
+
+
+def _learnt(net: nn.Module) -> dict[str, Tensor]:
+    """The state of a network without its frozen parameters."""
+    frozen = {name for name, p in net.named_parameters() if not p.requires_grad}
+    return {name: value for name, value in net.state_dict().items() if name not in frozen}
+
+
+def _check(recipe: Recipe, count: int, validated: bool) -> None:
+    if recipe.epochs < 1:
+        raise ValueError(f"epochs must be at least 1, not {recipe.epochs}")
+    if count < recipe.batch_size:
+        raise ValueError(f"{count} images do not fill one batch of {recipe.batch_size}")
+    if recipe.schedule not in SCHEDULES:
+        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; got {recipe.schedule!r}")
+    if recipe.batch_size % world_size():
+        raise ValueError(
+            f"batch_size {recipe.batch_size} must be a multiple of the {world_size()} processes"
+        )
+    if recipe.patience is not None and not (validated and recipe.patience >= 1):
+        raise ValueError("patience must be at least 1, and needs a validation set")
 
 
 def _check_finite(loss: float, epoch: int) -> None:
