@@ -86,6 +86,7 @@ from xaicore.metrics import (
     standard_pointing_game,
     structural_similarity,
 )
+from xaicore.models.ca_stream import CAStream
 from xaicore.models.flowers import flower_classifier
 from xaicore.models.timm import from_timm
 from xaicore.runs import evaluate, read_records
@@ -101,6 +102,7 @@ __all__ = [
     "TIBAV",
     "AblationCAM",
     "AttentionRollout",
+    "CAStream",
     "CausalCurves",
     "CausalProtocol",
     "Classifier",

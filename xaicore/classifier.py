@@ -85,9 +85,13 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits ``(B, C)`` of images ``(B, 3, H, W)`` with pixels in ``[0, 1]``."""
+        return self.net(self.normalised(images))
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Return what the network receives of images: normalised, in its own precision."""
         normalised = (images - self.mean.to(images)) / self.std.to(images)
         parameter = next(self.net.parameters(), None)
-        return self.net(normalised if parameter is None else normalised.to(parameter.dtype))
+        return normalised if parameter is None else normalised.to(parameter.dtype)
 
     def preprocess(self, picture: Image.Image) -> Tensor:
         """Return a picture as this network expects it: pixels ``(1, 3, H, W)`` in ``[0, 1]``."""
