@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from inspect import getdoc, signature
 from pathlib import Path
 from typing import NoReturn
@@ -21,9 +22,11 @@ from xaicore.data.flowers import Flowers
 from xaicore.data.folders import load_image
 from xaicore.files import check_output, replacing
 from xaicore.metrics.faithfulness import average_drop, average_gain, confidence, probability
+from xaicore.models.ca_stream import CAStream
 from xaicore.models.flowers import FLOWER_MEAN, FLOWER_STD
 from xaicore.models.named import FLOWERS, TIMM, named_classifier
 from xaicore.runs.command import add_commands
+from xaicore.training import command as ca_stream
 from xaicore.training.flowers import train_flowers
 from xaicore.training.loop import accuracy
 
@@ -68,6 +71,7 @@ def _parser() -> Parser:
         help=f"a torchvision network, '{TIMM}NAME' for one of timm, or '{FLOWERS}', the book's own",
     )
     explain.add_argument("--weights", type=Path, help="a state dict; default: downloaded once")
+    explain.add_argument("--stream", type=Path, help="a stream of `xaicore train ca-stream`")
     explain.add_argument("--target", help="class to explain, by name or number; default: predicted")
     explain.add_argument("--iterations", type=int, help="steps of a method that optimises")
     explain.add_argument("--preset", help="settings of a method that has some: paper or fast")
@@ -86,6 +90,10 @@ def _parser() -> Parser:
     flowers.add_argument("--task", default="species", help="what to tell apart")
     flowers.add_argument("--seed", type=int, default=0)
     flowers.add_argument("-o", "--output", type=Path, required=True, help="weights to write")
+
+    stream = tasks.add_parser("ca-stream", help="attention pooling beside a frozen network")
+    stream.set_defaults(run=partial(ca_stream.run, build=_classifier))
+    ca_stream.add_arguments(stream)
     return parser
 
 
@@ -108,6 +116,8 @@ def _explain(options: argparse.Namespace) -> None:
         raise ValueError(f"no method is called '{options.method}': use one of {', '.join(METHODS)}")
     picture = load_image(options.picture)
     classifier = _classifier(options)
+    if options.stream is not None:
+        classifier = CAStream.load(classifier, options.stream)
     explainer = _explainer(options, classifier)
     images = classifier.preprocess(picture).to(classifier.mean.device)
     target = None if options.target is None else classifier.class_index(options.target)
