@@ -41,6 +41,7 @@ OPTIONS = {
     "projected": {"projected": True},
     "class-specific": {"class_specific": True},
     "unscaled, no bias": {"scaled": False, "bias": False},
+    "sharp": {"sharpness": 4.0},
 }
 
 
@@ -64,7 +65,8 @@ def literal(model: CAStream, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         keys = [learnt.keys[stage](f) for f in patches] if learnt.keys else patches
         values = [learnt.values[stage](f) for f in patches] if learnt.values else patches
         root = math.sqrt(len(token)) if model.options["scaled"] else 1
-        exponentials = [((key * token).sum() / root).exp() for key in keys]
+        scale = model.options["sharpness"] / root
+        exponentials = [(scale * (key * token).sum()).exp() for key in keys]
         weights = [e / sum(exponentials) for e in exponentials]
         maps.append(torch.stack(weights).view(grid.shape[2:]))
         pooled = sum(w * f for w, f in zip(weights, values, strict=True))
@@ -127,6 +129,11 @@ def test_every_known_network_can_start_as_itself(name: str) -> None:
     model, images = CAStream(plain, initial="average"), pictures(2, 64, 96)
     with torch.no_grad():
         torch.testing.assert_close(model(images), plain(images), rtol=1e-4, atol=1e-4)
+
+
+def test_without_sharpness_attention_is_uniform() -> None:
+    attention = stream(sharpness=0.0).attention(pictures())
+    assert torch.equal(attention, torch.full_like(attention, 1 / 64))
 
 
 def test_projections_are_no_new_functions() -> None:
@@ -372,6 +379,7 @@ BAD = {
     "no tap": ({"taps": [], "head": "8"}, "taps is empty"),
     "wrong order": ({"taps": ["5", "2"], "head": "8"}, "run in the order 2, 5, not 5, 2"),
     "no map": ({"taps": ["7"], "head": "8"}, r"'7' must run once and give a feature map"),
+    "negative sharpness": (TAPS | {"sharpness": -1.0}, "finite number from 0, not -1"),
     "unknown initial": (TAPS | {"initial": "zeros"}, "'paper' or 'average', not 'zeros'"),
 }
 

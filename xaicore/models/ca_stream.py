@@ -117,6 +117,7 @@ class Stream(nn.Module):
         bias: whether the projections have biases, as in the authors' code.
         projected: whether there are keys and values beside the features (PROJ→CA, eq. 11).
         scaled: whether the similarities are divided by :math:`\sqrt{d_\ell}`, as in the paper.
+        sharpness: what the similarities are multiplied by; with 0 all attention is uniform.
     """
 
     def __init__(
@@ -126,9 +127,10 @@ class Stream(nn.Module):
         bias: bool = True,
         projected: bool = False,
         scaled: bool = True,
+        sharpness: float = 1.0,
     ) -> None:
         super().__init__()
-        self.scales = [width**-0.5 if scaled else 1.0 for width in widths]
+        self.scales = [sharpness * (width**-0.5 if scaled else 1) for width in widths]
         self.token = nn.Parameter(torch.empty(tokens, widths[0]).normal_(1, 1))
         self.steps = nn.ModuleList(
             nn.Linear(*pair, bias) for pair in pairwise([*widths, widths[-1]])
@@ -297,14 +299,17 @@ class CAStream(Classifier):
         class_specific: whether each class has its own :math:`q_0`, chosen by the label in training
             and by the prediction of the network as it was otherwise.
         scaled: whether similarities are divided by :math:`\sqrt{d_\ell}`.
+        sharpness: what similarities are multiplied by; 1 in the paper, 0 for uniform attention.
+            Features are positive and :math:`q_0` has mean 1, so similarities grow with the number
+            of channels, and attention is the sharper the wider the network.
         initial: ``"paper"``, or ``"average"``: the last attention uniform and :math:`W_L = I`, so
             that it starts as average pooling, which the paper does not do.
         seed: of the initial weights.
 
     Raises:
         TypeError: ``classifier`` is no ``Classifier``.
-        ValueError: it is in training mode; its architecture is not known, or has no such module; or
-            ``initial`` is unknown.
+        ValueError: it is in training mode; its architecture is not known, or has no such module;
+            ``initial`` is unknown, or ``sharpness`` negative.
     """
 
     net: StreamedNetwork
@@ -319,10 +324,11 @@ class CAStream(Classifier):
         projected: bool = False,
         class_specific: bool = False,
         scaled: bool = True,
+        sharpness: float = 1.0,
         initial: str = "paper",
         seed: int = 0,
     ) -> None:
-        _check(classifier, initial)
+        _check(classifier, initial, sharpness)
         names = _joined(classifier.net, taps, head)
         backbone = copy.deepcopy(classifier.net).requires_grad_(False)
 
@@ -330,7 +336,7 @@ class CAStream(Classifier):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 tokens = classes if class_specific else 1
-                stream = Stream(widths, tokens, bias, projected, scaled)
+                stream = Stream(widths, tokens, bias, projected, scaled, sharpness)
             if initial == "average":
                 stream.become_average()
             return stream
@@ -346,6 +352,7 @@ class CAStream(Classifier):
         self.to(classifier.mean.device)
         self.options: dict[str, Any] = {**names._asdict(), "bias": bias, "projected": projected}
         self.options |= {"class_specific": class_specific, "scaled": scaled}
+        self.options["sharpness"] = sharpness
 
     @property
     def stream(self) -> Stream:
@@ -403,7 +410,7 @@ class CAStream(Classifier):
         return stream
 
 
-def _check(classifier: Classifier, initial: str) -> None:
+def _check(classifier: Classifier, initial: str, sharpness: float) -> None:
     if not isinstance(classifier, Classifier):
         raise TypeError(
             f"CAStream needs a xaicore.Classifier, not {type(classifier).__name__}: wrap it, "
@@ -412,6 +419,8 @@ def _check(classifier: Classifier, initial: str) -> None:
     check_evaluation_mode(classifier)
     if initial not in ("paper", "average"):
         raise ValueError(f"initial must be 'paper' or 'average', not {initial!r}")
+    if not 0 <= sharpness < float("inf"):
+        raise ValueError(f"sharpness must be a finite number from 0, not {sharpness}")
 
 
 def _joined(net: nn.Module, taps: str | Sequence[str], head: str) -> Architecture:
