@@ -1,7 +1,7 @@
 """Make the records of the runs that are too long for every build, and store them with provenance.
 
 ``python book/records.py`` explains 300 rendered flowers with three networks and 200 photographs
-with two, by every method, scores every map, runs the studies of the Opti-CAM chapter, and writes
+with two, by every method, scores every map, runs the studies of the chapters, and writes
 ``xaicore/reference/<set>.csv.gz``, which the chapters show. Photographs need the folder that
 ``XAICORE_DATA`` names. Maps are kept in ``_build/records`` as they are made: a run that was stopped
 goes on where it was.
@@ -24,6 +24,7 @@ import pandas as pd
 import torch
 import torchvision
 
+from studies import ca_stream, opti_cam
 from studies.benchmark import (
     NETWORKS,
     SEEDS,
@@ -32,7 +33,8 @@ from studies.benchmark import (
     photograph_benchmark,
 )
 from studies.boxes import box_records
-from studies.opti_cam import STUDIES, Study
+from studies.cifar import cifar10
+from studies.opti_cam import Study
 from studies.subjects import ROOT, Subject, flowers, photographs, say
 from xaicore.data.folders import find_data
 from xaicore.files import replacing
@@ -40,7 +42,8 @@ from xaicore.report import REFERENCES
 
 FLOWERS = {f"flowers-seed{seed}": seed for seed in SEEDS}
 BOXES = "benchmark.boxes"
-OPTI_CAM = {f"opti_cam.{name}": study for name, study in STUDIES.items()}
+STUDIES = {f"opti_cam.{name}": study for name, study in opti_cam.STUDIES.items()}
+STUDIES |= {f"ca_stream.{name}": study for name, study in ca_stream.STUDIES.items()}
 
 
 def provenance(seconds: float) -> dict[str, object]:
@@ -83,7 +86,7 @@ def store(
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    names = [*FLOWERS, *NETWORKS, BOXES, *OPTI_CAM]
+    names = [*FLOWERS, *NETWORKS, BOXES, *STUDIES]
     parser.add_argument("--set", default="all", choices=["all", *names], help="what to measure")
     parser.add_argument("--method", help="make and keep the maps of one method only")
     parser.add_argument("--images", type=int, help="how many, at most")
@@ -107,11 +110,12 @@ def subjects(study: Study, data: Path | None, most: int) -> Iterator[Subject]:
         yield flowers(seed, min(most, study.flowers))
     if data is not None:
         for network, count in study.photographs.items():
-            yield photographs(network, data, min(most, count))
+            build = cifar10 if network == "cifar10" else partial(photographs, network)
+            yield build(data, min(most, count))
 
 
 def store_study(name: str, study: Study, data: Path | None, most: int) -> None:
-    """Make and store the table of a study of Opti-CAM."""
+    """Make and store the table of a study."""
     chosen = list(subjects(study, data, most))
     told: dict[str, object] = {"network": "; ".join(subject.network for subject in chosen)}
     told |= {"images": "; ".join(subject.images for subject in chosen)}
@@ -127,9 +131,9 @@ def main() -> int:
     options = arguments()
     data, most = find_data(), options.images or sys.maxsize
     known = benchmarks(data, most)
-    asked = [*known, BOXES, *OPTI_CAM] if options.set == "all" else [options.set]
+    asked = [*known, BOXES, *STUDIES] if options.set == "all" else [options.set]
     for name in asked:
-        study = OPTI_CAM.get(name)
+        study = STUDIES.get(name)
         needs_photographs = name in (*NETWORKS, BOXES) or bool(study and study.photographs)
         if data is None and (needs_photographs or options.set == "all"):
             print("no real images: set XAICORE_DATA to their folder", file=sys.stderr)

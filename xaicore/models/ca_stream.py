@@ -300,8 +300,6 @@ class CAStream(Classifier):
             and by the prediction of the network as it was otherwise.
         scaled: whether similarities are divided by :math:`\sqrt{d_\ell}`.
         sharpness: what similarities are multiplied by; 1 in the paper, 0 for uniform attention.
-            Features are positive and :math:`q_0` has mean 1, so similarities grow with the number
-            of channels, and attention is the sharper the wider the network.
         initial: ``"paper"``, or ``"average"``: the last attention uniform and :math:`W_L = I`, so
             that it starts as average pooling, which the paper does not do.
         seed: of the initial weights.

@@ -16,7 +16,7 @@ from xaicore.training.distributed import rank
 from xaicore.training.loop import Data, Epoch, FromDataset, InMemory, Recipe, train
 
 RECIPES = {
-    "quick": Recipe(epochs=20, learning_rate=0.1, batch_size=64, weight_decay=1e-4),
+    "quick": Recipe(epochs=10, learning_rate=0.01, batch_size=64, weight_decay=1e-4),
     "paper": Recipe(90, 0.1, 256, 1e-4, nesterov=False, schedule="steps"),
 }
 """``"paper"``: that of torchvision's ResNet; ``"quick"``: for small sets."""
