@@ -98,6 +98,13 @@ def test_a_model_built_in_inference_mode_can_be_explained() -> None:
     assert captured.gradient.shape == (3, 6, 8, 8)
 
 
+def test_filters_with_channels_last_are_no_obstacle() -> None:
+    model, images = classifier(), pictures()
+    expected = capture(model, images).gradient
+    model.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(capture(model, images).gradient, expected)
+
+
 def test_only_the_part_above_the_layer_is_recorded() -> None:
     model, images = classifier(layer="5"), pictures()
     saved: list[torch.Size] = []
