@@ -9,9 +9,11 @@ import torch
 
 from studies import ca_stream, cifar, subjects
 from xaicore.data.folders import find_data
+from xaicore.report import stored
 from xaicore.training.ca_stream import RECIPES
 
 CAMS = {"grad-cam", "grad-cam++"}
+SEEDS = {f"flowers-seed{seed}" for seed in range(3)}
 
 
 @pytest.fixture
@@ -115,3 +117,40 @@ def test_the_cifar_network_is_the_one_that_was_trained(data, monkeypatch):
     assert share > 0.7
     training, validation = ca_stream._apart(subject)
     assert len(training) + len(validation) == 20
+
+
+# The stored records -------------------------------------------------------------------------------
+
+
+def test_the_learning_rate_is_the_one_that_validation_images_chose():
+    table, _ = stored("ca_stream.validation")
+    assert set(table["network"]) == SEEDS
+    tried = table.groupby("learning rate")["cross-entropy"].mean()
+    assert tried.idxmin() == RECIPES["quick"].learning_rate
+    assert set(tried.index) == set(ca_stream.RATES)
+
+
+def test_stored_comparisons_are_whole():
+    table, source = stored("ca_stream.pooling")
+    counts = table.groupby(["network", "variant", "method"])["image"].agg(["nunique", "size"])
+    assert (counts == 300).all(axis=None)
+    found = table.groupby("variant")["network"].agg(set)
+    assert all(networks == SEEDS for networks in found)
+    assert {"GAP", "CA"} < set(found.index) <= {"GAP", *ca_stream.VARIANTS}
+    assert {"command", "network", "images", "commit"} <= set(source)
+
+
+def test_the_average_is_that_of_the_benchmark():
+    """The same network, method and images, measured in two places."""
+    here = stored("ca_stream.pooling")[0].query("variant == 'GAP' and method == 'grad-cam'")
+    for seed in range(3):
+        there = stored(f"benchmark.flowers-seed{seed}")[0].query("method == 'grad-cam'")
+        ours = here[here["network"] == f"flowers-seed{seed}"]
+        np.testing.assert_allclose(ours[["p", "o"]], there[["p", "o"]], atol=2e-3)
+
+
+def test_attention_begins_nearly_even_in_networks_of_every_size():
+    table, _ = stored("ca_stream.beginning")
+    last = table.groupby("network")["stage"].transform("max") == table["stage"]
+    assert set(table["network"]) == {*SEEDS, "cifar10", "resnet18", "resnet50"}
+    assert (table[last].groupby("network")["entropy"].mean() > 0.95).all()
