@@ -12,7 +12,7 @@ from torch import nn
 from torchvision import models
 
 from tests.networks import classifier, pictures, state_of
-from xaicore.attribution.capture import capture, frozen
+from xaicore.attribution.capture import capture, frozen, watched
 from xaicore.classifier import Classifier
 
 CASES = {
@@ -184,3 +184,29 @@ def test_half_precision_leaves_double_precision_alone() -> None:
         halved = frozen(model, torch.channels_last, torch.bfloat16)(images)
         whole = frozen(model, torch.channels_last)(images)
     assert torch.equal(halved, whole)
+
+
+def test_several_layers_are_watched_and_changed_in_one_forward() -> None:
+    model, images = classifier(), pictures()
+    before, seen = state_of(model), {}
+
+    def see(name: str, output: torch.Tensor) -> torch.Tensor | None:
+        seen[name] = output.shape
+        return torch.zeros_like(output) if name == "5" else None
+
+    with watched(model, ["2", "5"], see):
+        logits = model(images)
+    assert seen == {"2": (3, 8, 8, 8), "5": (3, 6, 8, 8)}
+    torch.testing.assert_close(logits, model.net[8].bias.expand(3, -1))
+    assert state_of(model) == before
+
+
+def test_the_later_runs_of_a_watched_layer_are_numbered() -> None:
+    names: list[str] = []
+    model = Classifier(Reused().eval(), layer="conv")
+    for _ in range(2):
+        with watched(model, ["conv"], lambda name, _: names.append(name)):
+            model(pictures())
+    assert names == ["conv", "conv:1"] * 2
+    with pytest.raises(ValueError, match=r"layers: the network has no module called 'convo'.*conv"):
+        watched(model, ["convo"], lambda *_: None).__enter__()

@@ -8,6 +8,7 @@ frozen parameters, and with layers followed by in-place operations.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from torch.utils.hooks import RemovableHandle
 
 from xaicore.attribution.explainer import resolve_targets
 from xaicore.attribution.tokens import from_grid, to_grid
-from xaicore.classifier import Classifier, known_layer
+from xaicore.classifier import Classifier, hint, known_layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,6 +190,44 @@ def hooked(
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def watched(
+    classifier: Classifier, layers: Iterable[str], see: Callable[[str, Tensor], Tensor | None]
+) -> Iterator[None]:
+    """Show what each of several layers puts out in one forward pass, inside only.
+
+    Args:
+        classifier: the classifier that will run, once.
+        layers: dotted names of modules of ``classifier.net``.
+        see: receives a name and an output, and returns what takes its place, or ``None``. The name
+            is the layer's; from the second run of a layer in the pass on, with its number:
+            ``"relu"``, ``"relu:1"``.
+
+    Raises:
+        ValueError: the network has no such layer.
+    """
+    names = {_module(classifier, layer): layer for layer in layers}
+    runs: Counter[str] = Counter()
+
+    def hook(module: nn.Module, _inputs: Any, output: Any) -> Tensor | None:
+        layer = names[module]
+        name = f"{layer}:{runs[layer]}" if runs[layer] else layer
+        runs[layer] += 1
+        return see(name, output)
+
+    with hooked(names, hook):
+        yield
+
+
+def _module(classifier: Classifier, layer: str) -> nn.Module:
+    modules = dict(classifier.net.named_modules())
+    if layer not in modules or not layer:
+        raise ValueError(
+            f"layers: the network has no module called '{layer}'{hint(layer, modules)}"
+        )
+    return modules[layer]
 
 
 def _grid(output: Any, classifier: Classifier, images: Tensor) -> Tensor:
