@@ -13,7 +13,7 @@ from PIL import Image
 from torchvision import models
 from torchvision.transforms.v2.functional import to_pil_image
 
-from xaicore.attribution import METHODS
+from xaicore.attribution import FITTED, METHODS
 from xaicore.cli import main
 from xaicore.data.flowers import Flowers
 from xaicore.data.folders import find_data
@@ -64,10 +64,18 @@ def test_a_target_is_given_by_name(
     assert f"grad-cam explains {name} (4)" in capsys.readouterr().out
 
 
+def test_a_method_that_is_fitted_first_is_left_to_python(
+    flower: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["explain", str(flower), "--model", "flowers", "--method", "vebi"]
+    assert main([*command, "-o", str(tmp_path / "map.png")]) == 2
+    assert "'vebi' is fitted to a data set first" in capsys.readouterr().err
+
+
 def test_methods_lists_every_method_with_its_cost(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["methods"]) == 0
     printed = capsys.readouterr().out
-    for name, method in METHODS.items():
+    for name, method in (METHODS | FITTED).items():
         assert f"{name} " in printed
         assert method.cost in printed
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from tests.networks import pictures
 from xaicore import plotting
-from xaicore.attribution import METHODS
+from xaicore.attribution import FITTED, METHODS
 
 
 def test_an_overlay_is_grey_where_the_map_is_zero_and_coloured_where_it_is_one() -> None:
@@ -36,7 +36,7 @@ def test_an_overlay_figure_has_one_column_per_image_and_a_scale() -> None:
 
 def test_every_method_has_a_colour_and_a_label() -> None:
     floors = {"noise", "centre", "edges", "silhouette"}
-    assert set(plotting.PALETTE) == set(plotting.LABELS) == set(METHODS) | floors
+    assert set(plotting.PALETTE) == set(plotting.LABELS) == set(METHODS | FITTED) | floors
 
 
 def test_intervals_draw_one_bar_per_method() -> None:

@@ -12,9 +12,11 @@
 from xaicore import plotting as plot
 from xaicore.attribution import (
     CAM,
+    FITTED,
     METHODS,
     RISE,
     TIBAV,
+    VEBI,
     AblationCAM,
     AttentionRollout,
     Explainer,
@@ -97,9 +99,11 @@ __all__ = [
     "ADCC",
     "CAM",
     "CAUSAL_PROTOCOLS",
+    "FITTED",
     "METHODS",
     "RISE",
     "TIBAV",
+    "VEBI",
     "AblationCAM",
     "AttentionRollout",
     "CAStream",

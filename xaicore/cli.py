@@ -16,7 +16,7 @@ from matplotlib.backend_bases import FigureCanvasBase
 from torch import Tensor
 
 from xaicore import plotting
-from xaicore.attribution import METHODS, Explainer
+from xaicore.attribution import FITTED, METHODS, Explainer
 from xaicore.classifier import Classifier
 from xaicore.data.flowers import Flowers
 from xaicore.data.folders import load_image
@@ -99,19 +99,23 @@ def _parser() -> Parser:
 
 def _methods(_: argparse.Namespace) -> None:
     """Print each method with its cost and its one-sentence description."""
-    width = max(map(len, METHODS))
-    costs = max(len(method.cost) for method in METHODS.values())
+    listed = METHODS | FITTED
+    width = max(map(len, listed))
+    costs = max(len(method.cost) for method in listed.values())
     print(f"{'method':{width}}  {'cost per image':{costs}}  what it is")
-    for name, method in METHODS.items():
+    for name, method in listed.items():
         summary = (getdoc(method) or "").splitlines()[0]
         print(f"{name:{width}}  {method.cost:{costs}}  {summary}")
     print("F: a forward pass of the network; B: a backward pass; K: feature maps; T: iterations;")
-    print("N, n: masks, samples or steps")
+    print("N, n: masks, samples, steps or features")
+    print(f"from Python alone, for it is fitted to a data set first: {', '.join(FITTED)}")
 
 
 def _explain(options: argparse.Namespace) -> None:
     """Explain one picture: print what the network sees, write the overlay."""
     _check_output(options.output)
+    if options.method in FITTED:
+        raise ValueError(f"'{options.method}' is fitted to a data set first: use it from Python")
     if options.method not in METHODS:
         raise ValueError(f"no method is called '{options.method}': use one of {', '.join(METHODS)}")
     picture = load_image(options.picture)

@@ -37,6 +37,7 @@ FAMILIES = {
         "guided-backprop": "Guided backprop",
         "gradient-shap": "GradientSHAP",
     },
+    "interpretation": {"vebi": "VEBI"},
     "attention": {"raw-attention": "Raw attention", "rollout": "Rollout", "tibav": "TIBAV"},
     "no explanation": {
         "fake-cam": "Fake-CAM",
@@ -53,6 +54,7 @@ COLORS = {
     "learned": "#D55E00",
     "masking": "#E69F00",
     "gradient": "#009E73",
+    "interpretation": "#000000",
     "attention": "#CC79A7",
     "no explanation": "#7F7F7F",
 }

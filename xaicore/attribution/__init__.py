@@ -23,6 +23,7 @@ from xaicore.attribution.gradient import (
     Saliency,
     SmoothGrad,
 )
+from xaicore.attribution.interpretation import VEBI
 from xaicore.attribution.opticam import OptiCAM
 from xaicore.attribution.perturbation import RISE, Occlusion
 from xaicore.attribution.scorecam import ScoreCAM
@@ -53,11 +54,16 @@ METHODS: dict[str, type[Explainer]] = {
 }
 """The methods by the name the command line and the tables know them by."""
 
+FITTED: dict[str, type[Explainer]] = {"vebi": VEBI}
+"""Methods that are fitted to a data set before they explain, by name; built in Python alone."""
+
 __all__ = [
     "CAM",
+    "FITTED",
     "METHODS",
     "RISE",
     "TIBAV",
+    "VEBI",
     "AblationCAM",
     "AttentionRollout",
     "CAMExplainer",
