@@ -9,18 +9,20 @@ import torch
 from torch.utils.data import DataLoader
 
 from xaicore.data.flowers import (
+    FLOWER_PARTS,
     PALETTE,
     RIVAL_SHARE,
     SPLITS,
     TASKS,
     Flowers,
     class_names,
+    class_parts,
+    consistent_classes,
     label,
     sample_scene,
 )
 from xaicore.data.rendering import COLOURS, PARTS, SHAPES, SUBPIXELS, Flower, Scene
 
-FLOWER_PARTS = ("petal", "centre", "stem", "leaf")
 COUNT = 400
 
 
@@ -83,7 +85,7 @@ def test_data_set_has_the_stated_shapes_types_and_ranges(task):
     assert torch.equal(image, flowers.images[3])
     assert target == flowers.targets[3]
     assert len(flowers) == 5
-    assert len(flowers.classes) == {"species": 9, "petal": 4, "stem": 4}[task]
+    assert len(flowers.classes) == {"species": 9, "petal": 4, "stem": 4, "variety": 24}[task]
 
 
 def test_a_data_loader_and_a_loop_read_every_item_once():
@@ -340,6 +342,90 @@ def test_no_single_factor_tells_the_species():
     assert mutual_information(labels, brightest) < 0.01
 
 
+# Parts and removals -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_parts_of_a_class_are_those_of_its_flowers_and_of_no_other_class(task):
+    parts = class_parts(task)
+    assert len(parts) == len(class_names(task)) == len({tuple(p.items()) for p in parts})
+    for seed in range(30):
+        scene = sample_scene(task, seed)
+        for part, look in parts[label(task, scene)].items():
+            shown = scene.flower.shape if look in SHAPES else getattr(scene.flower, part)
+            assert shown == look
+
+
+def test_what_is_removed_may_have_looked_like_that_of_any_class_with_the_same_rest():
+    scene = sample_scene("species", 3)
+    own = label("species", scene)
+    shape, centre = divmod(own, 3)
+    assert consistent_classes("species", scene) == (own,)
+    assert consistent_classes("species", scene.without("stem")) == (own,)
+    of_shape = tuple(range(3 * shape, 3 * shape + 3))
+    assert consistent_classes("species", scene.without("centre")) == of_shape
+    assert consistent_classes("species", scene.without("petal")) == tuple(range(centre, 9, 3))
+    assert consistent_classes("species", scene.without("petal", "centre")) == tuple(range(9))
+    twin = sample_scene("stem", 3)
+    assert consistent_classes("stem", twin.without("petal")) == (label("stem", twin),)
+    assert consistent_classes("stem", twin.without("stem")) == (0, 1, 2, 3)
+
+
+def test_a_variety_is_told_by_less_than_all_its_parts_but_by_no_single_one():
+    """So parts can be removed one by one before the class is lost."""
+    parts = class_parts("variety")
+    every = set(FLOWER_PARTS)
+    told = {size: [] for size in range(5)}
+    for own in parts:
+        for size in told:
+            for kept in itertools.combinations(sorted(every), size):
+                same = [other for other in parts if all(other[p] == own[p] for p in kept)]
+                told[size].append(len(same) == 1)
+    assert np.mean(told[1]) == 0
+    assert 0.1 < np.mean(told[2]) < 0.5
+    assert 0.5 < np.mean(told[3]) < 0.9
+    assert np.mean(told[4]) == 1
+
+
+def test_every_variety_has_all_its_parts_in_the_picture():
+    flowers = Flowers("variety", "test", 200)
+    for part in FLOWER_PARTS:
+        area = (flowers.masks[part] > 0.5).sum((1, 2, 3))
+        assert (area > 0).double().mean() > 0.97
+    assert flowers.masks["rival"].sum() == 0
+
+
+def test_a_share_of_the_pictures_loses_any_number_of_parts():
+    flowers = Flowers("variety", "validation", 400, size=16, removed=0.5)
+    lost = np.array([len(flowers.scene(i).removed) for i in range(400)])
+    counts = np.bincount(lost, minlength=5)
+    assert counts[0] == pytest.approx(240, abs=35)  # half of them, and a fifth of the others
+    assert counts[1:] == pytest.approx([40] * 4, abs=25)
+    share = [np.mean([p in flowers.scene(i).removed for i in range(400)]) for p in FLOWER_PARTS]
+    assert share == pytest.approx([0.25] * 4, abs=0.08)
+    whole = Flowers("variety", "validation", 400, size=16)
+    same = (flowers.images == whole.images).flatten(1).all(1)
+    assert torch.equal(same[lost == 0], torch.ones(counts[0], dtype=torch.bool))
+    assert torch.equal(flowers.targets, whole.targets)
+
+
+def test_what_is_allowed_is_what_the_rest_of_the_parts_leaves_open():
+    flowers = Flowers("stem", "train", 60, size=16, removed=1.0)
+    for i in range(60):
+        gone = "stem" in flowers.scene(i).removed
+        assert flowers.allowed[i].sum() == (4 if gone else 1)
+        assert flowers.allowed[i, flowers.targets[i]]
+
+
+def test_an_intervention_is_rendered_for_every_picture():
+    flowers = Flowers("petal", "test", 5, size=32)
+    assert torch.equal(flowers.changed(lambda scene: scene), flowers.images)
+    bare = flowers.changed(lambda scene: scene.without("petal"))
+    other = (bare != flowers.images).any(1, keepdim=True)
+    assert other.any()
+    assert not (other & (flowers.masks["petal"] == 0)).any()
+
+
 # Errors -------------------------------------------------------------------------------------------
 
 
@@ -347,6 +433,8 @@ def test_no_single_factor_tells_the_species():
     ("call", "message"),
     [
         (lambda: Flowers("colour"), r"unknown task 'colour': use one of species, petal, stem"),
+        (lambda: Flowers("stem", removed=1.5), r"removed must be a share, from 0 to 1, not 1.5"),
+        (lambda: label("variety", sample_scene("stem", 0)), r"no variety has these parts"),
         (lambda: Flowers("stem", "dev"), r"unknown split 'dev': use one of train, validation"),
         (lambda: Flowers("stem", "test", 0), r"n must be from 1 to 100000 for test, not 0"),
         (lambda: Flowers("stem", "test", 100_001), r"n must be from 1 to 100000"),

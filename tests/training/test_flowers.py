@@ -65,6 +65,21 @@ def test_training_sees_normalised_pixels_and_the_task_s_labels(monkeypatch):
     assert (seen["epochs"], seen["seed"]) == (1, 3)
 
 
+def test_where_parts_were_removed_every_class_that_remains_possible_is_right(monkeypatch):
+    seen = {}
+
+    def record(net, images, targets, epochs, seed):
+        seen.update(targets=targets)
+        return loop.fit(net, images, targets, epochs, seed)
+
+    monkeypatch.setattr("xaicore.training.flowers.fit", record)
+    train_flowers("stem", epochs=1, n=64, removed=0.5)
+    flowers = Flowers("stem", "train", 64, removed=0.5)
+    assert torch.equal(seen["targets"] > 0, flowers.allowed)
+    assert torch.equal(seen["targets"].sum(1), torch.ones(64))
+    assert (seen["targets"] == 0.25).any()
+
+
 def test_a_stored_file_holds_the_weights_in_half_precision(tmp_path):
     net = SmallResNet(9)
     save_weights(net, tmp_path / "net.pt")

@@ -57,6 +57,7 @@ class Stream(IntEnum):
     DISTRACTORS = 10
     OCCLUDER = 11
     LIGHT = 12
+    REMOVAL = 13
 
 
 def stream(seed: int, component: Stream) -> np.random.Generator:
@@ -120,6 +121,7 @@ class Layout:
         blobs: Smallest and largest number of distractors as large as a head, in palette colours.
         palette: The colours in which the label is written, which distractors use as well.
         palette_share: Share of the small distractors that take a palette colour.
+        leaf_share: Share of the flowers whose stem bears a leaf.
     """
 
     radius: tuple[float, float]
@@ -129,6 +131,7 @@ class Layout:
     blobs: tuple[int, int]
     palette: tuple[str, ...]
     palette_share: float
+    leaf_share: float = 0.7
 
 
 class Picture(NamedTuple):
@@ -328,7 +331,7 @@ def _pose_at(rng: np.random.Generator, layout: Layout, position: Points, radius:
         disc=radius * rng.uniform(*layout.disc),
         spine=(1 - t) ** 2 * position + 2 * t * (1 - t) * bend + t**2 * tip,
         stem_width=radius * rng.uniform(0.17, 0.23),
-        has_leaf=bool(rng.random() < 0.7),
+        has_leaf=bool(rng.random() < layout.leaf_share),
         leaf_length=radius * rng.uniform(0.6, 1),
         leaf_angle=direction + rng.choice((-1, 1)) * rng.uniform(0.6, 1.2),
     )

@@ -212,7 +212,7 @@ def fit(
     Args:
         net: Any network from images to logits; afterwards it is in evaluation mode.
         images: ``(N, C, H, W)``, N at least ``batch_size``.
-        targets: Class indices, ``(N,)``.
+        targets: Class indices ``(N,)``, or the probabilities of classes ``(N, classes)``.
         epochs: Passes over the images.
         seed: Seed of order and augmentation (not of the network's initial weights).
         learning_rate: Peak of the schedule.
