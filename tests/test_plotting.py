@@ -35,7 +35,8 @@ def test_an_overlay_figure_has_one_column_per_image_and_a_scale() -> None:
 
 
 def test_every_method_has_a_colour_and_a_label() -> None:
-    floors = {"noise", "centre", "edges", "silhouette"}
+    floors = {"noise", "centre", "edges", "colour", "silhouette", "mean-mask", "other-part"}
+    floors |= {"coarse-mask", "mask"}
     assert set(plotting.PALETTE) == set(plotting.LABELS) == set(METHODS | FITTED) | floors
 
 

@@ -25,6 +25,7 @@ __all__ = [
 
 METRICS = {"AD": average_drop, "AG": average_gain, "AI": average_increase}
 ARROWS = {"AD": "↓", "AG": "↑", "AI": "↑", **MEASURED, **ON_REQUEST}
+ARROWS |= {"IoU": "↑", "pointing": "↑", "PC": "↑"}
 NOT_PER_CENT = {"SM", "MS"}
 OF_ONE_MAP = {"method", "p", "o", "seconds", "degenerate", "value", "failed"}
 """Columns of records that differ between the methods on one image; the others identify the pair."""

@@ -44,7 +44,12 @@ FAMILIES = {
         "noise": "Noise",
         "centre": "Centre",
         "edges": "Edges",
+        "colour": "Colour",
         "silhouette": "Silhouette",
+        "mean-mask": "Mean mask",
+        "other-part": "Other part",
+        "coarse-mask": "Mask at 8 × 8",
+        "mask": "Mask",
     },
 }
 """The methods, by family, as the book writes them; last, maps that explain nothing."""

@@ -377,10 +377,10 @@ def test_a_variety_is_told_by_less_than_all_its_parts_but_by_no_single_one():
     every = set(FLOWER_PARTS)
     told = {size: [] for size in range(5)}
     for own in parts:
-        for size in told:
+        for size, found in told.items():
             for kept in itertools.combinations(sorted(every), size):
                 same = [other for other in parts if all(other[p] == own[p] for p in kept)]
-                told[size].append(len(same) == 1)
+                found.append(len(same) == 1)
     assert np.mean(told[1]) == 0
     assert 0.1 < np.mean(told[2]) < 0.5
     assert 0.5 < np.mean(told[3]) < 0.9

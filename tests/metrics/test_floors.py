@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from tests.networks import pictures
-from xaicore.metrics.floors import centre_maps, edge_maps, mask_maps, noise_maps
+from xaicore.metrics.floors import centre_maps, colour_maps, edge_maps, mask_maps, noise_maps
 
-FLOORS = [noise_maps, centre_maps, edge_maps]
+FLOORS = [noise_maps, centre_maps, edge_maps, colour_maps]
 
 
 @pytest.mark.parametrize("floor", FLOORS)
@@ -51,6 +51,14 @@ def test_edges_lie_where_the_image_changes() -> None:
     expected[:, 2:4] = 1
     torch.testing.assert_close(maps[0, 0], expected)
     assert not maps[1].any()
+
+
+def test_the_colour_farthest_from_the_mean_stands_out() -> None:
+    images = torch.full((1, 3, 4, 4), 0.5)
+    images[0, :, 1, 2] = torch.tensor([1.0, 0, 0.5])
+    maps = colour_maps(images)
+    assert maps[0, 0, 1, 2] == 1
+    assert maps.sum() == pytest.approx(1, abs=1e-5)
 
 
 def test_masks_are_maps() -> None:

@@ -13,6 +13,8 @@ from xaicore.metrics.segmentation import (
     best_threshold,
     iou_curve,
     mask_iou,
+    mask_pointing_game,
+    paired_contrast,
     relevance_mass_accuracy,
     relevance_rank_accuracy,
 )
@@ -120,3 +122,36 @@ def test_what_cannot_be_used_is_refused() -> None:
         iou_curve(maps, maps, (0.0,))
     with pytest.raises(ValueError, match="N > 0"):
         best_threshold(torch.zeros(0, 19))
+
+
+def test_pointing_at_a_mask_by_hand() -> None:
+    maps = torch.tensor([[0.0, 1, 0, 0], [1, 1, 0, 0], [0.5, 0.5, 0.5, 0.5]]).view(3, 1, 2, 2)
+    masks = torch.tensor([[1.0, 0.25, 0, 0]] * 3).view(3, 1, 2, 2)
+    assert mask_pointing_game(maps, masks).tolist() == [0.25, 0.625, 0.3125]
+    assert mask_pointing_game(maps[:0], masks[:0]).shape == (0,)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), constant=st.booleans())
+def test_a_map_that_ignores_the_network_has_no_paired_contrast_at_all(
+    seed: int, constant: bool
+) -> None:
+    maps = torch.ones(4, 1, 6, 5) if constant else draws(4, seed)
+    masks = draws(4, seed + 1), draws(4, seed + 2) > 0.5
+    found = paired_contrast([maps, maps.clone()], masks)
+    assert found.tolist() == [0, 0, 0, 0]
+
+
+def test_the_paired_contrast_by_hand() -> None:
+    """Masks, taken for maps, score 1; swapped, -1; the masks of one task for both, 0."""
+    first = torch.zeros(1, 1, 2, 2)
+    first[..., 0, :] = 1
+    second = 1 - first
+    masks = first, second
+    assert paired_contrast([first, second], masks).item() == 1
+    assert paired_contrast([second, first], masks).item() == -1
+    assert paired_contrast([first, first], masks).item() == 0
+    half = torch.full((1, 1, 2, 2), 0.5)
+    assert paired_contrast([first, half], masks).item() == 0.5
+    with pytest.raises(ValueError, match="two maps and two masks are compared, not 1 and 2"):
+        paired_contrast([first], masks)

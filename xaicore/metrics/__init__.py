@@ -19,6 +19,7 @@ from xaicore.metrics.faithfulness import (
 )
 from xaicore.metrics.floors import (
     centre_maps,
+    colour_maps,
     edge_maps,
     mask_maps,
     noise_maps,
@@ -52,6 +53,8 @@ from xaicore.metrics.segmentation import (
     best_threshold,
     iou_curve,
     mask_iou,
+    mask_pointing_game,
+    paired_contrast,
     relevance_mass_accuracy,
     relevance_rank_accuracy,
 )
@@ -81,6 +84,7 @@ __all__ = [
     "causal_curves",
     "centre_maps",
     "coherency",
+    "colour_maps",
     "complexity",
     "confidence",
     "curve_ends",
@@ -91,10 +95,12 @@ __all__ = [
     "localization_error",
     "mask_iou",
     "mask_maps",
+    "mask_pointing_game",
     "max_box_accuracy",
     "max_sensitivity",
     "noise_maps",
     "official_metric",
+    "paired_contrast",
     "predicted_boxes",
     "randomized",
     "relevance_mass_accuracy",

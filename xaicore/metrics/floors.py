@@ -70,6 +70,20 @@ def edge_maps(images: Tensor) -> Tensor:
     return normalize(torch.hypot(across, along))
 
 
+def colour_maps(images: Tensor) -> Tensor:
+    """Return how far each pixel's colour is from the mean colour of its image.
+
+    Args:
+        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+
+    Raises:
+        ValueError: the images cannot be used; the message says why.
+    """
+    check_images(images)
+    pixels = images.detach()
+    return normalize((pixels - pixels.mean((2, 3), keepdim=True)).norm(dim=1, keepdim=True))
+
+
 def mask_maps(masks: Tensor, sigma: float = 0.0) -> Tensor:
     """Return masks as maps: a silhouette, another part, or the true part as seen by a coarse grid.
 

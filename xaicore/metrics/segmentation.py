@@ -1,4 +1,4 @@
-r"""Does a map find the pixels that a mask marks? IoU over thresholds, RMA and RRA, per image.
+r"""Does a map find the pixels that a mask marks? IoU over thresholds, RMA, RRA, per image.
 
 A mask is the visible coverage :math:`M \in [0, 1]` of each pixel, or yes and no; a mask without any
 pixel is refused, as nothing can be found there. Overlap with a soft mask is
@@ -116,6 +116,49 @@ def relevance_rank_accuracy(maps: Tensor, masks: Tensor) -> Tensor:
     found = (coverage * (above + share[:, None] * tied)).sum(1)
     most = coverage.sort(1, descending=True).values.cumsum(1).gather(1, N.long()[:, None] - 1)
     return found / most[:, 0]
+
+
+def mask_pointing_game(maps: Tensor, masks: Tensor) -> Tensor:
+    """Return whether the most salient pixel lies in the mask; higher is better.
+
+    Where several pixels are most salient it is the mean over them, and the coverage where a pixel
+    is marked in part: the chance that one drawn at random hits. Arguments, result and errors are
+    those of ``relevance_mass_accuracy``.
+    """
+    values, coverage = _flat(maps, masks)
+    maximal = (values == values.amax(1, keepdim=True)).double()
+    return (maximal * coverage).sum(1) / maximal.sum(1)
+
+
+def paired_contrast(maps: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
+    r"""Return how far two maps of one picture follow the two questions that were asked of it.
+
+    .. math:: \mathrm{PC} = \tfrac12 \Big[
+        \mathrm{RMA}(S_1, M_1) - \mathrm{RMA}(S_2, M_1) +
+        \mathrm{RMA}(S_2, M_2) - \mathrm{RMA}(S_1, M_2) \Big]
+
+    :math:`S_t` explains the network of task t, and :math:`M_t` marks the pixels that decide that
+    task. A map that does not depend on the network scores exactly 0, whatever it shows; masks of
+    yes and no, taken for maps, score 1. After the model contrast score of Yang and Kim, 2019, in
+    one number for both questions.
+
+    Args:
+        maps: saliency of both tasks for the same pictures, ``(B, 1, H, W)`` in ``[0, 1]`` each.
+        masks: the pixels that decide each task, ``(B, 1, H, W)`` in ``[0, 1]`` each.
+
+    Returns:
+        One value per picture in ``[-1, 1]``, float64 ``(B,)``, on the CPU.
+
+    Raises:
+        ValueError: there are not two of each, or they cannot be used; the message says why.
+    """
+    if len(maps) != 2 or len(masks) != 2:
+        raise ValueError(f"two maps and two masks are compared, not {len(maps)} and {len(masks)}")
+    own, other = (
+        [relevance_mass_accuracy(maps[(t + shift) % 2], masks[t]) for t in range(2)]
+        for shift in range(2)
+    )
+    return ((own[0] - other[0]) + (own[1] - other[1])) / 2
 
 
 def check_masks(masks: Tensor, maps: Tensor) -> None:

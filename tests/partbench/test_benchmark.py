@@ -1,0 +1,112 @@
+"""The benchmark: what must score 0, what 1, and which pictures count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from tests.partbench.oracles import key, reader
+from xaicore.classifier import Classifier
+from xaicore.data.flowers import Flowers
+from xaicore.metrics import edge_maps, iou_curve, relevance_mass_accuracy
+from xaicore.partbench import TWINS, part_benchmark
+from xaicore.partbench.benchmark import Twins, floor_maps
+
+TEST, HELD = 6, 3
+
+
+@pytest.fixture(scope="module")
+def networks() -> dict[tuple[str, int], Classifier]:
+    """Seed 0 reads the right parts; seed 1 reads stems in half of the pictures of petals."""
+    sets = [Flowers("petal", "test", TEST), Flowers("petal", "validation", HELD)]
+    right = {(task, 0): reader(task, sets) for task in TWINS}
+    mixed = reader("petal", sets)
+    half = Flowers("petal", "test", TEST // 2)
+    mixed.net.known |= reader("stem", [half]).net.known
+    return right | {("petal", 1): mixed, ("stem", 1): right["stem", 0]}
+
+
+def oracle(classifier: Classifier) -> Callable[[Tensor, Tensor], Tensor]:
+    """A method that shows the part its network reads."""
+    known = {}
+    for split, n in (("test", TEST), ("validation", HELD)):
+        flowers = Flowers("petal", split, n)
+        read = classifier(flowers.images).argmax(1)
+        task = "petal" if torch.equal(read, flowers.targets) else "stem"
+        known |= dict(zip(map(key, flowers.images), flowers.masks[task], strict=True))
+    return lambda images, _targets: torch.stack([known[key(image)] for image in images])
+
+
+@pytest.fixture(scope="module")
+def records(networks: dict[tuple[str, int], Classifier]) -> pd.DataFrame:
+    methods = {"oracle": oracle, "blind": lambda _: lambda images, _targets: edge_maps(images)}
+    return part_benchmark(methods, (0,), TEST, HELD, batch_size=4, classifiers=networks)
+
+
+def test_maps_that_ignore_the_network_have_no_paired_contrast(records: pd.DataFrame) -> None:
+    contrast = records[records["metric"] == "PC"].set_index("method")["value"]
+    for name in ("blind", "noise", "centre", "edges", "colour", "silhouette"):
+        assert (contrast[name] == 0).all()
+    assert (contrast["other-part"] < -0.5).all()
+    assert (contrast["mask"] > 0.5).all()
+
+
+def test_the_oracle_reaches_the_ceiling(records: pd.DataFrame) -> None:
+    table = records.pivot(index=["image", "task", "metric"], columns="method", values="value")
+    assert table["oracle"].tolist() == pytest.approx(table["mask"].tolist(), abs=1e-6)
+
+
+def test_every_picture_method_and_metric_has_one_record(records: pd.DataFrame) -> None:
+    identity = ["image", "seed", "task", "method", "metric"]
+    assert not records.duplicated(identity).any()
+    assert records["image"].nunique() == TEST
+    per_method = records.groupby("method").size()
+    assert (per_method == TEST * (2 * 5 + 1)).all()
+    assert set(records["kind"]) == {"method", "floor", "ceiling"}
+    assert records["value"].between(-1, 1).all()
+
+
+def test_the_scores_are_those_of_the_metrics(records: pd.DataFrame) -> None:
+    twins = Twins.render("test", TEST)
+    table = records.set_index(["method", "task", "metric"]).sort_index()
+    maps, masks = edge_maps(twins.images), twins.masks["stem"]
+    expected = {
+        "IoU-AUC": iou_curve(maps, masks).mean(1),
+        "RMA": relevance_mass_accuracy(maps, masks),
+    }
+    for metric, values in expected.items():
+        found = table.loc[("blind", "stem", metric)].sort_values("image")["value"]
+        assert found.tolist() == pytest.approx(values.tolist())
+
+
+def test_floors_and_ceilings_are_in_their_order(records: pd.DataFrame) -> None:
+    means = records.groupby(["method", "task", "metric"])["value"].mean()
+    for task in TWINS:
+        mass = means[:, task, "RMA"]
+        assert mass["other-part"] < 0.1
+        assert mass["noise"] < mass["silhouette"] < mass["mask"]
+        rank = means[:, task, "RRA"]
+        assert rank["mask"] == pytest.approx(1)
+        assert rank["noise"] < rank["coarse-mask"] < 1
+
+
+def test_only_pictures_count_on_which_both_networks_rely_on_their_part(
+    networks: dict[tuple[str, int], Classifier],
+) -> None:
+    found = part_benchmark({}, (1,), TEST, HELD, classifiers=networks)
+    assert set(found["image"]) == set(range(TEST // 2, TEST))
+
+
+def test_blind_floors_are_the_same_for_both_tasks() -> None:
+    twins = Twins.render("validation", 4)
+    for name, (kind, maps) in floor_maps(twins, twins).items():
+        same = torch.equal(maps["petal"], maps["stem"])
+        assert same == (name in ("noise", "centre", "edges", "colour", "silhouette"))
+        assert kind == ("ceiling" if name in ("mask", "coarse-mask") else "floor")
+        for values in maps.values():
+            assert values.shape == (4, 1, 64, 64)
+            assert ((values >= 0) & (values <= 1)).all()

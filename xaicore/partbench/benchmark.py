@@ -1,0 +1,226 @@
+"""Methods against a valid ground truth: two networks, the same pictures, another part each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from xaicore.classifier import Classifier
+from xaicore.data.flowers import FLOWER_PARTS, Flowers
+from xaicore.masking import upsample
+from xaicore.metrics.floors import centre_maps, colour_maps, edge_maps, mask_maps, noise_maps
+from xaicore.metrics.segmentation import (
+    best_threshold,
+    iou_curve,
+    mask_iou,
+    mask_pointing_game,
+    paired_contrast,
+    relevance_mass_accuracy,
+    relevance_rank_accuracy,
+)
+from xaicore.models.flowers import flower_classifier
+from xaicore.partbench.reliance import TWINS, reliance
+
+Explain = Callable[[Tensor, Tensor], Tensor]
+"""Maps images ``(B, 3, H, W)`` and targets ``(B,)`` to saliency ``(B, 1, H, W)`` in ``[0, 1]``."""
+
+Method = Callable[[Classifier], Explain]
+"""Makes a method ready for a network: a class of ``METHODS``, or any function of a classifier."""
+
+GRID = 8
+"""Side of the networks' last feature maps, at which the coarse ceiling is drawn."""
+
+SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Twins:
+    """The same pictures under both tasks.
+
+    Attributes:
+        tasks: the data sets by task; they differ in their targets alone.
+    """
+
+    tasks: dict[str, Flowers]
+
+    @staticmethod
+    def render(split: str, n: int, size: int = 64) -> Twins:
+        """Render n pictures of a split, once for both tasks."""
+        first = Flowers(TWINS[0], split, n, size)
+        second = Flowers(TWINS[1], split, n, size)
+        return Twins(dict(zip(TWINS, (first, second), strict=True)))
+
+    @property
+    def images(self) -> Tensor:
+        """The pictures, ``(n, 3, size, size)``."""
+        return self.tasks[TWINS[0]].images
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """The coverage of each part, ``(n, 1, size, size)``."""
+        return self.tasks[TWINS[0]].masks
+
+
+def part_benchmark(
+    methods: Mapping[str, Method],
+    seeds: Sequence[int] = SEEDS,
+    n: int = 500,
+    validation: int = 200,
+    batch_size: int = 32,
+    classifiers: Mapping[tuple[str, int], Classifier] | None = None,
+) -> pd.DataFrame:
+    r"""Score methods on the pictures whose labels two networks read from two parts.
+
+    One call makes the row of a method of your own::
+
+        records = part_benchmark({"mine": lambda classifier: my_maps_function})
+
+    where ``my_maps_function(images, targets)`` returns saliency. Maps that know nothing of the
+    network, and the masks themselves, stand beside the methods in every table: below the first a
+    method has explained nothing, and above the last, at the resolution of the networks' features,
+    a class activation map cannot come.
+
+    Scored are the pictures on which both networks of a seed are right and rely on their part and
+    nothing else (``reliance``). The threshold of ``IoU`` is chosen on validation pictures, by
+    method, task and seed.
+
+    Args:
+        methods: by the name their records carry, each a function that makes a method ready for a
+            network: a class of ``METHODS``, or your own.
+        seeds: of the networks that the package holds.
+        n: the number of test pictures.
+        validation: the number of validation pictures.
+        batch_size: pictures explained at once.
+        classifiers: the networks by task and seed; ``None``: those of the package.
+
+    Returns:
+        One row per picture, seed, task, method and metric: ``image``, ``seed``, ``task``,
+        ``method``, ``kind`` (``"method"``, ``"floor"`` or ``"ceiling"``), ``metric``, ``value``.
+        The paired contrast, ``PC``, belongs to both tasks: its ``task`` is ``"both"``.
+
+    Raises:
+        ValueError: a number is not positive, or a method's maps cannot be used.
+    """
+    test, held = Twins.render("test", n), Twins.render("validation", validation)
+    shown = floor_maps(test, held), floor_maps(held, held)
+    tables = []
+    for seed in seeds:
+        networks = {task: _network(task, seed, classifiers) for task in TWINS}
+        relied = [reliance(networks[task], test.tasks[task]).relies for task in TWINS]
+        scoring = _Scoring(test, held, torch.stack(relied).all(0).nonzero()[:, 0], seed)
+        for name, method in methods.items():
+            maps, chosen = _explain_both(method, networks, (test, held), batch_size)
+            tables.append(scoring.table(name, "method", maps, chosen))
+        for name, (kind, maps) in shown[0].items():
+            tables.append(scoring.table(name, kind, maps, shown[1][name][1]))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _network(
+    task: str, seed: int, classifiers: Mapping[tuple[str, int], Classifier] | None
+) -> Classifier:
+    return flower_classifier(task, seed) if classifiers is None else classifiers[task, seed]
+
+
+def _explain_both(
+    method: Method, networks: Mapping[str, Classifier], sets: Sequence[Twins], batch_size: int
+) -> list[dict[str, Tensor]]:
+    """Return the maps of each set by task, the method made ready once for each network."""
+    found: list[dict[str, Tensor]] = [{} for _ in sets]
+    for task, network in networks.items():
+        ready = method(network)
+        for maps, twins in zip(found, sets, strict=True):
+            maps[task] = explain(ready, twins.tasks[task], batch_size, network.mean.device)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Scoring:
+    """What all methods are scored on."""
+
+    test: Twins
+    held: Twins
+    kept: Tensor
+    seed: int
+
+    def table(
+        self, name: str, kind: str, maps: Mapping[str, Tensor], chosen: Mapping[str, Tensor]
+    ) -> pd.DataFrame:
+        """Return the records of one method, from its maps of test and of validation pictures."""
+        kept = self.kept
+        masks = {task: self.test.masks[task][kept] for task in TWINS}
+        shown = {task: maps[task][kept] for task in TWINS}
+        scores = {
+            (task, metric): values
+            for task in TWINS
+            for metric, values in self._of_task(task, shown[task], masks[task], chosen[task])
+        }
+        pair = [shown[task] for task in TWINS], [masks[task] for task in TWINS]
+        scores["both", "PC"] = paired_contrast(*pair)
+        common = {"image": kept, "seed": self.seed, "method": name, "kind": kind}
+        rows = [
+            pd.DataFrame({**common, "task": task, "metric": metric, "value": values})
+            for (task, metric), values in scores.items()
+        ]
+        return pd.concat(rows)
+
+    def _of_task(
+        self, task: str, maps: Tensor, masks: Tensor, chosen: Tensor
+    ) -> list[tuple[str, Tensor]]:
+        threshold = best_threshold(iou_curve(chosen, self.held.masks[task]))
+        return [
+            ("IoU-AUC", iou_curve(maps, masks).mean(1)),
+            ("IoU", mask_iou(maps, masks, threshold)),
+            ("RRA", relevance_rank_accuracy(maps, masks)),
+            ("RMA", relevance_mass_accuracy(maps, masks)),
+            ("pointing", mask_pointing_game(maps, masks)),
+        ]
+
+
+def explain(
+    method: Explain, flowers: Flowers, batch_size: int, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Return the maps of all pictures for their true classes, ``(n, 1, H, W)``, on the CPU."""
+    pictures = flowers.images.to(device), flowers.targets.to(device)
+    batches = zip(*(rows.split(batch_size) for rows in pictures), strict=True)
+    return torch.cat([method(images, targets).detach().cpu() for images, targets in batches])
+
+
+def floor_maps(twins: Twins, prior: Twins) -> dict[str, tuple[str, dict[str, Tensor]]]:
+    """Return what no method made: its kind, floor or ceiling, and its maps by task.
+
+    Noise, centre, edges, colour and silhouette are the same for both tasks; the mean mask of a
+    task's part, over the pictures of ``prior``, and the mask of the other part know the task.
+    """
+    images, masks = twins.images, twins.masks
+    silhouette = torch.stack([masks[part] for part in FLOWER_PARTS]).sum(0).clamp(max=1)
+    other = dict(zip(TWINS, reversed(TWINS), strict=True))
+    blind = {
+        "noise": noise_maps(images),
+        "centre": centre_maps(images),
+        "edges": edge_maps(images),
+        "colour": colour_maps(images),
+        "silhouette": mask_maps(silhouette),
+    }
+    floors = {name: ("floor", dict.fromkeys(TWINS, maps)) for name, maps in blind.items()}
+    floors["mean-mask"] = (
+        "floor",
+        {
+            task: mask_maps(prior.masks[task].mean(0, keepdim=True)).repeat(len(images), 1, 1, 1)
+            for task in TWINS
+        },
+    )
+    floors["other-part"] = "floor", {task: mask_maps(masks[other[task]]) for task in TWINS}
+    floors["coarse-mask"] = "ceiling", {task: coarse(masks[task]) for task in TWINS}
+    floors["mask"] = "ceiling", {task: mask_maps(masks[task]) for task in TWINS}
+    return floors
+
+
+def coarse(masks: Tensor, side: int = GRID) -> Tensor:
+    """Return masks as the networks' last features could show them at best, upsampled."""
+    return mask_maps(upsample(F.adaptive_avg_pool2d(masks, side), masks.shape[-2:]))
