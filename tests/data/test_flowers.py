@@ -426,6 +426,26 @@ def test_an_intervention_is_rendered_for_every_picture():
     assert not (other & (flowers.masks["petal"] == 0)).any()
 
 
+def test_an_object_of_the_background_can_be_cleared_and_nothing_else_changes():
+    for seed in range(12):
+        scene = sample_scene("variety", seed)
+        before, objects = scene.render(), scene.objects()
+        layout = scene.layout
+        least, most = (layout.distractors[i] + layout.blobs[i] for i in range(2))
+        assert least <= len(objects) <= most
+        total = objects.sum(0, dtype=int)
+        for part in FLOWER_PARTS:
+            total = total + before.coverage[part]
+        assert total.max() <= SUBPIXELS
+        for i, mask in enumerate(objects):
+            after = scene.clear(i).render()
+            assert not (changed(before, after) & (mask == 0)).any()
+            assert not scene.clear(i).objects()[i].any()
+            assert all(np.array_equal(before.coverage[p], after.coverage[p]) for p in PARTS)
+        bare = scene.clear(*range(len(objects)))
+        assert not bare.objects().any()
+
+
 # Errors -------------------------------------------------------------------------------------------
 
 

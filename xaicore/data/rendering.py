@@ -158,6 +158,7 @@ class Scene:
         paint: Seed of the deviations of each part from its nominal colour.
         clutter: Seed of background, distractors, occluder, light and noise.
         removed: Parts that are not drawn.
+        cleared: Objects of the background that are not drawn, by their number in drawing order.
     """
 
     flower: Flower
@@ -167,6 +168,7 @@ class Scene:
     paint: int
     clutter: int
     removed: frozenset[str] = field(default_factory=frozenset)
+    cleared: frozenset[int] = field(default_factory=frozenset)
 
     def recolour(self, part: str, colour: str | RGB) -> Scene:
         """Return the scene with one part in another colour.
@@ -199,6 +201,29 @@ class Scene:
             _check_part(part)
         return replace(self, removed=self.removed | set(parts))
 
+    def clear(self, *objects: int) -> Scene:
+        """Return the scene without some objects of its background, showing what is behind them.
+
+        Args:
+            *objects: Their numbers, from 0, in the order of ``objects``.
+        """
+        return replace(self, cleared=self.cleared | set(objects))
+
+    def objects(self, size: int = 64) -> Pixels:
+        """Return for each object of the background how many ninths of each pixel show it.
+
+        Args:
+            size: Width and height of the picture in pixels, at least 16.
+
+        Returns:
+            One mask per object, ``(n, size, size)``, uint8; zeros where one is hidden.
+
+        Raises:
+            ValueError: The size is too small to show a flower.
+        """
+        canvas = self._draw(size)
+        return np.stack([canvas.shown(len(PARTS) + 1 + i) for i in range(canvas.objects)])
+
     def render(self, size: int = 64) -> Picture:
         """Draw the scene; about 3 ms at 64 pixels.
 
@@ -208,19 +233,24 @@ class Scene:
         Raises:
             ValueError: The size is too small to show a flower.
         """
+        canvas = self._draw(size)
+        return Picture(
+            _photograph(canvas.image(), stream(self.clutter, Stream.LIGHT)), canvas.coverage()
+        )
+
+    def _draw(self, size: int) -> _Canvas:
+        """Draw everything, from back to front."""
         if size < MINIMUM_SIZE:
             raise ValueError(f"size must be at least {MINIMUM_SIZE} pixels, not {size}")
         pose = _flower_pose(stream(self.pose, Stream.POSE), self.layout)
-        canvas = _Canvas(_background(stream(self.clutter, Stream.BACKGROUND), size))
+        canvas = _Canvas(_background(stream(self.clutter, Stream.BACKGROUND), size), self.cleared)
         _draw_distractors(canvas, stream(self.clutter, Stream.DISTRACTORS), self.layout)
         if self.rival is not None and "rival" not in self.removed:
             rival_pose = _rival_pose(stream(self.pose, Stream.RIVAL_POSE), self.layout, pose)
             _draw_rival(canvas, self.rival, rival_pose, self.paint)
         _draw_flower(canvas, self.flower, pose, self.paint, self.removed)
         _draw_occluder(canvas, stream(self.clutter, Stream.OCCLUDER), pose)
-        return Picture(
-            _photograph(canvas.image(), stream(self.clutter, Stream.LIGHT)), canvas.coverage()
-        )
+        return canvas
 
 
 def _check_part(part: str) -> None:
@@ -231,20 +261,30 @@ def _check_part(part: str) -> None:
 class _Canvas:
     """A colour image and a part map, drawn upon together in coordinates from 0 to 1."""
 
-    def __init__(self, background: Pixels) -> None:
+    def __init__(self, background: Pixels, cleared: frozenset[int]) -> None:
         self.size = len(background)
         self._width = self.size * SUPERSAMPLING
         enlarged = Image.fromarray(background).resize((self._width,) * 2, Image.Resampling.NEAREST)
         self._colour = enlarged
         self._part = Image.new("L", enlarged.size, 0)
         self._pens = ImageDraw.Draw(self._colour), ImageDraw.Draw(self._part)
+        self.cleared = cleared
+        self.objects = 0
+
+    def object(self, points: Points, fill: RGB) -> None:
+        """Fill a polygon that is an object of its own, unless it is to be left out."""
+        if self.objects not in self.cleared:
+            self._fill(points, fill, len(PARTS) + 1 + self.objects, None)
+        self.objects += 1
 
     def polygon(
         self, points: Points, fill: RGB, part: str | None = None, outline: RGB | None = None
     ) -> None:
         """Fill a polygon, ``(k, 2)``; pixels drawn for no part belong to none afterwards."""
+        self._fill(points, fill, 0 if part is None else PARTS.index(part) + 1, outline)
+
+    def _fill(self, points: Points, fill: RGB, number: int, outline: RGB | None) -> None:
         corners = (points * self._width).ravel().tolist()
-        number = 0 if part is None else PARTS.index(part) + 1
         colour_pen, part_pen = self._pens
         colour_pen.polygon(corners, fill=fill)
         part_pen.polygon(corners, fill=number)
@@ -258,8 +298,11 @@ class _Canvas:
 
     def coverage(self) -> dict[str, Pixels]:
         """Return, for each part, how many of the nine sub-pixels of each pixel show it."""
-        numbers = np.asarray(self._part)
-        return {part: _block_sum(numbers == i) for i, part in enumerate(PARTS, start=1)}
+        return {part: self.shown(i) for i, part in enumerate(PARTS, start=1)}
+
+    def shown(self, number: int) -> Pixels:
+        """Return how many of the nine sub-pixels of each pixel show what carries a number."""
+        return _block_sum(np.asarray(self._part) == number)
 
 
 def _block_sum(mask: npt.NDArray[np.bool_]) -> Pixels:
@@ -421,12 +464,12 @@ def _draw_distractors(canvas: _Canvas, rng: np.random.Generator, layout: Layout)
     for _ in range(rng.integers(*layout.blobs, endpoint=True)):
         colour = _deviate(rng, str(rng.choice(layout.palette)), 10)
         outline = _disc(rng.uniform(0.14, 0.23)) * (1, rng.uniform(0.7, 1))
-        canvas.polygon(outline @ _rotation(rng.uniform(0, np.pi)).T + rng.uniform(0, 1, 2), colour)
+        canvas.object(outline @ _rotation(rng.uniform(0, np.pi)).T + rng.uniform(0, 1, 2), colour)
     for _ in range(rng.integers(*layout.distractors, endpoint=True)):
         from_palette = rng.random() < layout.palette_share
         paint: str | RGB = str(rng.choice(layout.palette)) if from_palette else _any_colour(rng)
         outline = _distractor_outline(rng) @ _rotation(rng.uniform(0, 2 * np.pi)).T
-        canvas.polygon(outline + rng.uniform(0, 1, 2), _deviate(rng, paint, 12))
+        canvas.object(outline + rng.uniform(0, 1, 2), _deviate(rng, paint, 12))
 
 
 def _distractor_outline(rng: np.random.Generator) -> Points:

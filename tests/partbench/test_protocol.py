@@ -1,0 +1,160 @@
+"""The protocol, on a network that counts parts and on explanations that know or ignore them."""
+
+from __future__ import annotations
+
+import itertools
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from tests.networks import NEUTRAL
+from tests.partbench.oracles import Memory, key
+from xaicore.attribution import Explainer
+from xaicore.classifier import Classifier
+from xaicore.data.flowers import FLOWER_PARTS, Flowers, class_parts
+from xaicore.metrics.floors import noise_maps
+from xaicore.partbench.protocol import Interventions, intervene, protocol, summary
+
+PARTS = class_parts("variety")
+WEIGHTS = dict(zip(FLOWER_PARTS, (4.0, 2.5, 3.0, 1.5), strict=True))
+COUNT = 4
+
+
+def agreement(own: dict[str, str], part: str) -> Tensor:
+    """In which classes a part looks as in this one, ``(C,)``."""
+    return torch.tensor([float(other[part] == own[part]) for other in PARTS])
+
+
+@pytest.fixture(scope="module")
+def pictures() -> dict[str, Flowers]:
+    return {split: Flowers("variety", split, COUNT) for split in ("test", "validation")}
+
+
+@pytest.fixture(scope="module")
+def network(pictures: dict[str, Flowers]) -> Classifier:
+    """The logit of a class is the weight of the visible parts that look as its do."""
+    known: dict[bytes, Tensor] = {}
+    for flowers in pictures.values():
+        for i in range(COUNT):
+            scene, own = flowers.scene(i), PARTS[int(flowers.targets[i])]
+            count = len(scene.objects())
+            views = [scene.clear(k) for k in range(count)]
+            for size in range(5):
+                views += [
+                    scene.without(*gone) for gone in itertools.combinations(FLOWER_PARTS, size)
+                ]
+            for view in views:
+                seen = [part for part in FLOWER_PARTS if part not in view.removed]
+                logits = [WEIGHTS[part] * agreement(own, part) for part in seen]
+                shown = torch.from_numpy(view.render().image).permute(2, 0, 1) / 255
+                known[key(shown)] = torch.stack([torch.zeros(len(PARTS)), *logits]).sum(0)
+    return Classifier(Memory(known).eval(), **NEUTRAL)
+
+
+@pytest.fixture(scope="module")
+def asked(network: Classifier, pictures: dict[str, Flowers]) -> list[Interventions]:
+    return [intervene(network, pictures[split]) for split in ("test", "validation")]
+
+
+class Counting(Explainer):
+    """Gives each part, spread over its pixels, the weight it has for the class."""
+
+    cost = "none"
+    sign = 1.0
+
+    def __init__(self, classifier: Classifier, pictures: dict[str, Flowers]) -> None:
+        super().__init__(classifier)
+        self.known = {}
+        for flowers in pictures.values():
+            for i, image in enumerate(flowers.images):
+                masks = {part: flowers.masks[part][i] for part in FLOWER_PARTS}
+                self.known[key(image)] = PARTS[int(flowers.targets[i])], masks
+
+    def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
+        assert targets is not None
+        maps = []
+        for image, target in zip(images, targets.tolist(), strict=True):
+            own, masks = self.known[key(image)]
+            weighted = [
+                WEIGHTS[part] * agreement(own, part)[target] * mask / mask.sum()
+                for part, mask in masks.items()
+            ]
+            maps.append(torch.stack(weighted).sum(0))
+        return self.sign * torch.stack(maps)
+
+
+class Noise(Explainer):
+    cost = "none"
+
+    def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
+        return noise_maps(images)
+
+
+def test_the_network_is_asked_about_every_removal(asked: list[Interventions]) -> None:
+    test = asked[0]
+    assert test.accuracy == 1
+    assert test.logits.shape == (COUNT, 16, len(PARTS))
+    torch.testing.assert_close(test.whole, torch.full((COUNT,), sum(WEIGHTS.values())))
+    expected = torch.tensor([sum(WEIGHTS.values()) - w for w in WEIGHTS.values()])
+    torch.testing.assert_close(test.without_parts, expected.expand(COUNT, 4))
+    assert (test.logits[:, 15] == 0).all()
+    assert test.background_independence == 1
+    assert test.present.sum(1).min() >= 4
+
+
+def test_an_explanation_that_counts_as_the_network_does_is_complete_correct_and_contrastive(
+    network: Classifier, pictures: dict[str, Flowers], asked: list[Interventions]
+) -> None:
+    records = protocol(Counting(network, pictures), *asked)
+    means = summary(records)
+    for metric in ("CSDC", "PC"):
+        assert means[metric] == pytest.approx(1)
+    for metric in ("SD", "D"):  # parts and objects that touch share the border they are dilated by
+        assert means[metric] > 0.85
+    assert means["TS"] == 1
+    of_first = (asked[0].targets == 0).double().mean().item()  # without any part the first is said
+    assert means["DC"] >= 1 - of_first - 1e-9
+    assert means["overall"] > 0.9
+    assert 0.01 <= records.attrs["threshold"] <= 0.5
+
+
+def test_its_negative_is_the_opposite(
+    network: Classifier, pictures: dict[str, Flowers], asked: list[Interventions]
+) -> None:
+    explain = Counting(network, pictures)
+    explain.sign = -1.0
+    means = summary(protocol(explain, *asked))
+    assert means["SD"] < 0.1
+    assert means["CSDC"] == 0
+    assert means["TS"] == 0
+    assert means["D"] == 1
+
+
+def test_noise_is_at_chance_of_nothing_and_never_contrastive(
+    network: Classifier, asked: list[Interventions]
+) -> None:
+    records = protocol(Noise(network), *asked)
+    assert (records.loc[records["metric"] == "TS", "value"] == 0).all()
+
+
+def test_records_are_one_per_picture_and_measure_and_the_batch_changes_none(
+    network: Classifier, pictures: dict[str, Flowers], asked: list[Interventions]
+) -> None:
+    explain = Counting(network, pictures)
+    records = protocol(explain, *asked)
+    assert not records.duplicated(["image", "metric"]).any()
+    assert set(records["metric"]) == {"CSDC", "PC", "DC", "D", "SD", "TS"}
+    assert records["value"].between(0, 1).all()
+    pd.testing.assert_frame_equal(records, protocol(explain, *asked, batch_size=2))
+
+
+def test_other_tasks_and_other_networks_are_refused(
+    network: Classifier, pictures: dict[str, Flowers], asked: list[Interventions]
+) -> None:
+    with pytest.raises(ValueError, match="must be 'variety'"):
+        intervene(network, Flowers("stem", "test", 2))
+    other = Classifier(Memory(network.net.known).eval(), **NEUTRAL)
+    with pytest.raises(ValueError, match="one and the same classifier"):
+        protocol(Counting(other, pictures), *asked)
