@@ -24,7 +24,7 @@ import pandas as pd
 import torch
 import torchvision
 
-from studies import ca_stream, opti_cam
+from studies import ca_stream, opti_cam, vebi
 from studies.benchmark import (
     NETWORKS,
     SEEDS,
@@ -44,6 +44,7 @@ FLOWERS = {f"flowers-seed{seed}": seed for seed in SEEDS}
 BOXES = "benchmark.boxes"
 STUDIES = {f"opti_cam.{name}": study for name, study in opti_cam.STUDIES.items()}
 STUDIES |= {f"ca_stream.{name}": study for name, study in ca_stream.STUDIES.items()}
+VEBI = {f"vebi.{name}": study for name, study in vebi.STUDIES.items()}
 
 
 def provenance(seconds: float) -> dict[str, object]:
@@ -86,7 +87,7 @@ def store(
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    names = [*FLOWERS, *NETWORKS, BOXES, *STUDIES]
+    names = [*FLOWERS, *NETWORKS, BOXES, *STUDIES, *VEBI]
     parser.add_argument("--set", default="all", choices=["all", *names], help="what to measure")
     parser.add_argument("--method", help="make and keep the maps of one method only")
     parser.add_argument("--images", type=int, help="how many, at most")
@@ -126,19 +127,27 @@ def store_study(name: str, study: Study, data: Path | None, most: int) -> None:
     store(name, ".csv.gz", make, told)
 
 
+def together(study: Callable[[], Iterator[pd.DataFrame]]) -> pd.DataFrame:
+    """Return the parts of a study as one table."""
+    return pd.concat(study(), ignore_index=True)
+
+
 def main() -> int:
     """Measure and store; exit code 2 without the data that was asked for."""
     options = arguments()
     data, most = find_data(), options.images or sys.maxsize
     known = benchmarks(data, most)
-    asked = [*known, BOXES, *STUDIES] if options.set == "all" else [options.set]
+    asked = [*known, BOXES, *STUDIES, *VEBI] if options.set == "all" else [options.set]
     for name in asked:
         study = STUDIES.get(name)
         needs_photographs = name in (*NETWORKS, BOXES) or bool(study and study.photographs)
         if data is None and (needs_photographs or options.set == "all"):
             print("no real images: set XAICORE_DATA to their folder", file=sys.stderr)
             return 2
-        if study is not None:
+        if name in VEBI:
+            facts: dict[str, object] = {"images": "rendered flowers, test"}
+            store(name, ".csv.gz", partial(together, VEBI[name]), facts)
+        elif study is not None:
             store_study(name, study, data, most)
         elif name == BOXES:
             benchmark = known[NETWORKS[0]]()

@@ -94,6 +94,7 @@ from xaicore.metrics import (
 from xaicore.models.ca_stream import CAStream
 from xaicore.models.flowers import flower_classifier
 from xaicore.models.timm import from_timm
+from xaicore.partbench import part_benchmark
 from xaicore.runs import evaluate, read_records
 
 __version__ = "0.1.0"
@@ -173,6 +174,7 @@ __all__ = [
     "official_metric",
     "paired_contrast",
     "paired_difference",
+    "part_benchmark",
     "plot",
     "predicted_boxes",
     "randomized",

@@ -1,6 +1,17 @@
 """The part-mask benchmark: methods against pixels that are known to decide the class."""
 
-from xaicore.partbench.benchmark import part_benchmark
+from xaicore.partbench.benchmark import PartBenchmark, part_benchmark
+from xaicore.partbench.protocol import Interventions, intervene, protocol, summary
 from xaicore.partbench.reliance import TWINS, Reliance, reliance
 
-__all__ = ["TWINS", "Reliance", "part_benchmark", "reliance"]
+__all__ = [
+    "TWINS",
+    "Interventions",
+    "PartBenchmark",
+    "Reliance",
+    "intervene",
+    "part_benchmark",
+    "protocol",
+    "reliance",
+    "summary",
+]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from xaicore.attribution.explainer import check_batch_size
 from xaicore.classifier import Classifier
 from xaicore.data.flowers import FLOWER_PARTS, Flowers
 from xaicore.masking import upsample
@@ -32,6 +33,9 @@ Explain = Callable[[Tensor, Tensor], Tensor]
 Method = Callable[[Classifier], Explain]
 """Makes a method ready for a network: a class of ``METHODS``, or any function of a classifier."""
 
+Networks = Mapping[tuple[str, int], Classifier]
+"""Networks by task and seed."""
+
 GRID = 8
 """Side of the networks' last feature maps, at which the coarse ceiling is drawn."""
 
@@ -50,7 +54,7 @@ class Twins:
 
     @staticmethod
     def render(split: str, n: int, size: int = 64) -> Twins:
-        """Render n pictures of a split, once for both tasks."""
+        """Render n pictures of a split, under both tasks."""
         first = Flowers(TWINS[0], split, n, size)
         second = Flowers(TWINS[1], split, n, size)
         return Twins(dict(zip(TWINS, (first, second), strict=True)))
@@ -72,7 +76,7 @@ def part_benchmark(
     n: int = 500,
     validation: int = 200,
     batch_size: int = 32,
-    classifiers: Mapping[tuple[str, int], Classifier] | None = None,
+    classifiers: Networks | None = None,
 ) -> pd.DataFrame:
     r"""Score methods on the pictures whose labels two networks read from two parts.
 
@@ -99,60 +103,88 @@ def part_benchmark(
         classifiers: the networks by task and seed; ``None``: those of the package.
 
     Returns:
-        One row per picture, seed, task, method and metric: ``image``, ``seed``, ``task``,
-        ``method``, ``kind`` (``"method"``, ``"floor"`` or ``"ceiling"``), ``metric``, ``value``.
+        One row per picture, seed, task, method and metric: ``image``, ``seed``, ``method``,
+        ``kind`` (``"method"``, ``"floor"`` or ``"ceiling"``), ``task``, ``metric``, ``value``.
         The paired contrast, ``PC``, belongs to both tasks: its ``task`` is ``"both"``.
 
     Raises:
         ValueError: a number is not positive, or a method's maps cannot be used.
     """
-    test, held = Twins.render("test", n), Twins.render("validation", validation)
-    shown = floor_maps(test, held), floor_maps(held, held)
-    tables = []
-    for seed in seeds:
-        networks = {task: _network(task, seed, classifiers) for task in TWINS}
-        relied = [reliance(networks[task], test.tasks[task]).relies for task in TWINS]
-        scoring = _Scoring(test, held, torch.stack(relied).all(0).nonzero()[:, 0], seed)
-        for name, method in methods.items():
-            maps, chosen = _explain_both(method, networks, (test, held), batch_size)
-            tables.append(scoring.table(name, "method", maps, chosen))
-        for name, (kind, maps) in shown[0].items():
-            tables.append(scoring.table(name, kind, maps, shown[1][name][1]))
-    return pd.concat(tables, ignore_index=True)
+    benchmark = PartBenchmark(seeds, n, validation, batch_size, classifiers)
+    tables = [benchmark.score(name, method) for name, method in methods.items()]
+    return pd.concat([*tables, benchmark.bounds()], ignore_index=True)
 
 
-def _network(
-    task: str, seed: int, classifiers: Mapping[tuple[str, int], Classifier] | None
-) -> Classifier:
-    return flower_classifier(task, seed) if classifiers is None else classifiers[task, seed]
+class PartBenchmark:
+    """The pictures and networks of ``part_benchmark``, made ready once for many methods.
 
+    Arguments are those of ``part_benchmark``.
 
-def _explain_both(
-    method: Method, networks: Mapping[str, Classifier], sets: Sequence[Twins], batch_size: int
-) -> list[dict[str, Tensor]]:
-    """Return the maps of each set by task, the method made ready once for each network."""
-    found: list[dict[str, Tensor]] = [{} for _ in sets]
-    for task, network in networks.items():
-        ready = method(network)
-        for maps, twins in zip(found, sets, strict=True):
-            maps[task] = explain(ready, twins.tasks[task], batch_size, network.mean.device)
-    return found
+    Attributes:
+        networks: by task and seed.
+        kept: the indices of the test pictures that are scored, by seed.
+    """
 
+    def __init__(
+        self,
+        seeds: Sequence[int] = SEEDS,
+        n: int = 500,
+        validation: int = 200,
+        batch_size: int = 32,
+        classifiers: Networks | None = None,
+    ) -> None:
+        check_batch_size(batch_size)
+        self.seeds, self.batch_size = tuple(seeds), batch_size
+        pairs = [(task, seed) for seed in seeds for task in TWINS]
+        self.networks = {
+            pair: flower_classifier(*pair) if classifiers is None else classifiers[pair]
+            for pair in pairs
+        }
+        self.test, self.held = (
+            Twins.render("test", n),
+            Twins.render("validation", validation),
+        )
+        self.kept = {seed: self._relied(seed).nonzero()[:, 0] for seed in seeds}
 
-@dataclass(frozen=True, eq=False)
-class _Scoring:
-    """What all methods are scored on."""
+    def score(self, name: str, method: Method) -> pd.DataFrame:
+        """Return the records of one method, under the given name."""
+        tables = []
+        for seed in self.seeds:
+            maps: list[dict[str, Tensor]] = [{}, {}]
+            for task in TWINS:
+                network = self.networks[task, seed]
+                ready, device = method(network), network.mean.device
+                for found, twins in zip(maps, (self.test, self.held), strict=True):
+                    found[task] = explain(ready, twins.tasks[task], self.batch_size, device)
+            tables.append(self._records(name, "method", seed, *maps))
+        return pd.concat(tables, ignore_index=True)
 
-    test: Twins
-    held: Twins
-    kept: Tensor
-    seed: int
+    def bounds(self) -> pd.DataFrame:
+        """Return the records of the floors and ceilings."""
+        shown, chosen = floor_maps(self.test, self.held), floor_maps(self.held, self.held)
+        tables = [
+            self._records(name, kind, seed, maps, chosen[name][1])
+            for seed in self.seeds
+            for name, (kind, maps) in shown.items()
+        ]
+        return pd.concat(tables, ignore_index=True)
 
-    def table(
-        self, name: str, kind: str, maps: Mapping[str, Tensor], chosen: Mapping[str, Tensor]
+    def _relied(self, seed: int) -> Tensor:
+        relied = [
+            reliance(self.networks[task, seed], self.test.tasks[task]).relies for task in TWINS
+        ]
+        return torch.stack(relied).all(0)
+
+    def _records(
+        self,
+        name: str,
+        kind: str,
+        seed: int,
+        maps: Mapping[str, Tensor],
+        chosen: Mapping[str, Tensor],
     ) -> pd.DataFrame:
-        """Return the records of one method, from its maps of test and of validation pictures."""
-        kept = self.kept
+        """Return the records of maps of test pictures; ``chosen`` are of validation pictures."""
+        kept = self.kept[seed]
         masks = {task: self.test.masks[task][kept] for task in TWINS}
         shown = {task: maps[task][kept] for task in TWINS}
         scores = {
@@ -162,7 +194,7 @@ class _Scoring:
         }
         pair = [shown[task] for task in TWINS], [masks[task] for task in TWINS]
         scores["both", "PC"] = paired_contrast(*pair)
-        common = {"image": kept, "seed": self.seed, "method": name, "kind": kind}
+        common = {"image": kept, "seed": seed, "method": name, "kind": kind}
         rows = [
             pd.DataFrame({**common, "task": task, "metric": metric, "value": values})
             for (task, metric), values in scores.items()
