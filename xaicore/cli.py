@@ -89,6 +89,7 @@ def _parser() -> Parser:
     flowers.set_defaults(run=_train_flowers)
     flowers.add_argument("--task", default="species", help="what to tell apart")
     flowers.add_argument("--seed", type=int, default=0)
+    flowers.add_argument("--pictures", type=int, default=4500, help="how many to train on")
     flowers.add_argument("--epochs", type=int, default=16, help="passes over the pictures")
     flowers.add_argument("--removed", type=float, default=0.0, help="share that lose parts")
     flowers.add_argument("-o", "--output", type=Path, required=True, help="weights to write")
@@ -206,7 +207,7 @@ def _train_flowers(options: argparse.Namespace) -> None:
     One thread, as the packaged weights were made: another number ends at another network.
     """
     torch.set_num_threads(1)
-    settings = {"epochs": options.epochs, "removed": options.removed}
+    settings = {"n": options.pictures, "epochs": options.epochs, "removed": options.removed}
     net = train_flowers(options.task, options.seed, output=options.output, **settings)
     test = Flowers(options.task, "test", 900)
     classifier = Classifier(net, FLOWER_MEAN, FLOWER_STD)

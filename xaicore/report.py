@@ -78,6 +78,7 @@ def table(
     caption: str,
     formats: str | Mapping[str, str] = ".2f",
     links: Sequence[str] = (),
+    sortable: bool = False,
 ) -> Fragment:
     """Show a table that can be read aloud, scrolled on a phone and downloaded as CSV.
 
@@ -90,6 +91,7 @@ def table(
         caption: One sentence that says what the table shows.
         formats: Format specification of floats, for all columns or per column name.
         links: Where the name of each row leads; such a table is of prose, and lines may be broken.
+        sortable: Whether the page lets its reader sort by a column and narrow the rows.
 
     Returns:
         The table with its download link.
@@ -117,9 +119,10 @@ def table(
         + "</tr>\n"
         for first, *rest in zip(leading, *texts[1:], strict=True)
     )
+    classes = "xc-table" + " xc-prose" * bool(links) + " xc-sortable" * sortable
     csv = quote(frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     html = (
-        f'<div class="xc-table{" xc-prose" if links else ""}" id="{escape(name)}">'
+        f'<div class="{classes}" id="{escape(name)}">'
         f'<div class="xc-scroll" role="region" tabindex="0" aria-label="{escape(caption)}">'
         f"<table><caption>{escape(caption)}</caption>\n"
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"

@@ -160,3 +160,38 @@ def test_a_slider_moves_by_keyboard(browser, tmp_path):
     page.keyboard.press("End")
     assert page.locator("img:visible").get_attribute("alt") == "A curve (step: twenty)"
     page.close()
+
+
+def test_a_sortable_table_is_sorted_and_narrowed(browser, tmp_path):
+    import pandas as pd
+
+    from xaicore import report
+
+    frame = pd.DataFrame(
+        {"method": ["CAM", "noise", "VEBI"], "kind": ["map", "floor", "map"], "PC": [9.5, -0.5, 30]}
+    )
+    shown = report.table(frame, "board", "Methods", sortable=True)
+    script = (ROOT / "book/_static/tables.js").read_text(encoding="utf-8")
+    path = tmp_path / "board.html"
+    path.write_text(
+        f"<!doctype html><title>t</title><h1>t</h1>{shown.html}<script>{script}</script>",
+        encoding="utf-8",
+    )
+    page = browser.new_page()
+    page.goto(path.as_uri())
+
+    def rows():
+        return page.locator("tbody tr:visible th").all_inner_texts()
+
+    page.get_by_role("button", name="PC").click()
+    assert rows() == ["VEBI", "CAM", "noise"]
+    page.get_by_role("button", name="PC").press("Enter")
+    assert rows() == ["noise", "CAM", "VEBI"]
+    assert page.locator("th[aria-sort]").inner_text() == "PC"
+    page.get_by_role("button", name="method").click()
+    assert rows() == ["CAM", "noise", "VEBI"]
+    page.get_by_label("Show rows with").fill("MAP cam")
+    assert rows() == ["CAM"]
+    page.get_by_label("Show rows with").fill("")
+    assert len(rows()) == 3
+    page.close()

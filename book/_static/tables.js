@@ -1,0 +1,41 @@
+// Tables that ask for it can be sorted by any column and narrowed to rows that hold some words.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const box of document.querySelectorAll(".xc-table.xc-sortable")) {
+    const body = box.querySelector("tbody");
+    const heads = [...box.querySelectorAll("thead th")];
+    const text = (row, column) => row.cells[column].textContent;
+    const number = (cell) => (cell.trim() === "" ? NaN : Number(cell.replace("−", "-")));
+
+    const compare = (column, direction) => (one, other) => {
+      const [a, b] = [text(one, column), text(other, column)];
+      const [x, y] = [number(a), number(b)];
+      if (Number.isNaN(x) !== Number.isNaN(y)) return Number.isNaN(x) ? 1 : -1; // what is no number goes last
+      return direction * (Number.isNaN(x) ? a.localeCompare(b) : x - y);
+    };
+
+    heads.forEach((head, column) => {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: head.textContent });
+      head.replaceChildren(button);
+      button.addEventListener("click", () => {
+        const first = head.classList.contains("number") ? "descending" : "ascending";
+        const other = first === "ascending" ? "descending" : "ascending";
+        const order = head.getAttribute("aria-sort") === first ? other : first;
+        heads.forEach((each) => each.removeAttribute("aria-sort"));
+        head.setAttribute("aria-sort", order);
+        body.append(...[...body.rows].sort(compare(column, order === "ascending" ? 1 : -1)));
+      });
+    });
+
+    const label = Object.assign(document.createElement("label"), { textContent: "Show rows with " });
+    const words = Object.assign(document.createElement("input"), { type: "search", autocomplete: "off" });
+    label.append(words);
+    box.prepend(label);
+    words.addEventListener("input", () => {
+      const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
+      for (const row of body.rows) {
+        const held = row.textContent.toLowerCase();
+        row.hidden = !wanted.every((word) => held.includes(word));
+      }
+    });
+  }
+});
