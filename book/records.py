@@ -137,7 +137,7 @@ def main() -> int:
     options = arguments()
     data, most = find_data(), options.images or sys.maxsize
     known = benchmarks(data, most)
-    asked = [*known, BOXES, *STUDIES, *VEBI] if options.set == "all" else [options.set]
+    asked = [*known, BOXES, *STUDIES] if options.set == "all" else [options.set]
     for name in asked:
         study = STUDIES.get(name)
         needs_photographs = name in (*NETWORKS, BOXES) or bool(study and study.photographs)

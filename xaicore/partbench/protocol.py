@@ -110,11 +110,6 @@ def intervene(classifier: Classifier, flowers: Flowers) -> Interventions:
     targets, size = flowers.targets[right], flowers.size
     logits = [logits_of(classifier, _render(scenes, some, size)) for some in _subsets()]
     objects, present = _objects(scenes, size)
-    clear = torch.zeros(present.shape)
-    for i, scene in enumerate(scenes):
-        count = int(present[i].sum())
-        views = torch.stack([_picture(scene.clear(k), size) for k in range(count)])
-        clear[i, :count] = logits_of(classifier, views)[:, targets[i]]
     return Interventions(
         classifier=classifier,
         images=flowers.images[right],
@@ -123,7 +118,7 @@ def intervene(classifier: Classifier, flowers: Flowers) -> Interventions:
         objects=objects,
         present=present,
         logits=torch.stack(logits, dim=1),
-        clear=clear,
+        clear=_cleared(classifier, scenes, targets, present, size),
         accuracy=right.double().mean().item(),
         task=flowers.task,
     )
@@ -154,6 +149,18 @@ def _objects(scenes: list[Scene], size: int) -> tuple[Tensor, Tensor]:
     for i, own in enumerate(masks):
         objects[i, : len(own)], present[i, : len(own)] = own, True
     return objects, present
+
+
+def _cleared(
+    classifier: Classifier, scenes: list[Scene], targets: Tensor, present: Tensor, size: int
+) -> Tensor:
+    """Return the class's logit without each object there is, ``(B, K)``."""
+    clear = torch.zeros(present.shape)
+    for i, scene in enumerate(scenes):
+        count = int(present[i].sum())
+        views = torch.stack([_picture(scene.clear(k), size) for k in range(count)])
+        clear[i, :count] = logits_of(classifier, views)[:, targets[i]]
+    return clear
 
 
 @dataclass(frozen=True, eq=False)

@@ -123,6 +123,16 @@ def test_units_of_a_fully_connected_layer_see_the_whole_image() -> None:
     assert all(each.pieces.shape[1:] == (3, 16, 16) for each in shown)
 
 
+def test_a_feature_that_no_image_of_the_class_excites_is_left_out() -> None:
+    model, (data, _) = red_detector(), spots()
+    features, found = chosen(model)
+    silent = found[torch.arange(10)]
+    silent.x[:, 1] = 0
+    assert [each.unit.channel for each in visualise(model, data, features, silent, 0)] == [0]
+    silent.x[:, 0] = 0
+    assert visualise(model, data, features, silent, 0) == []
+
+
 def test_what_does_not_exist_is_refused() -> None:
     model, (data, _) = red_detector(), spots()
     features, found = chosen(model)

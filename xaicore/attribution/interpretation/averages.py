@@ -79,17 +79,11 @@ def visualise(
         ValueError: there is no such class, or no image of it, or a number is not positive.
     """
     check_batch_size(batch_size)
-    if pieces < 1:
-        raise ValueError(f"pieces must be at least 1, not {pieces}")
-    rows = features.of_class(target)[:count]
-    members = (found.labels(features.labels) == target).nonzero()[:, 0]
-    if not len(members):
-        raise ValueError(f"target: no image of the data set is of class {target}")
-    chosen = {row: _strongest(found.x[:, row], members, pieces) for row in rows}
+    chosen = _choose(features, found, target, pieces, count)
     if not chosen:
         return []
     shown = torch.cat(list(chosen.values())).unique()
-    units = {row: features.units[row] for row in rows}
+    units = {row: features.units[row] for row in chosen}
     images, peaks = _look(classifier, Subset(dataset, shown.tolist()), units, batch_size)
     layers = dict.fromkeys(unit.layer.partition(":")[0] for unit in units.values())
     fields = receptive_fields(classifier, images.shape[-2:], layers)
@@ -101,6 +95,20 @@ def visualise(
         weight = features.W[row, target].item()
         visualisations.append(Visualisation(units[row], weight, indices, boxes, cut))
     return visualisations
+
+
+def _choose(
+    features: RelevantFeatures, found: Responses, target: int, pieces: int, count: int | None
+) -> dict[int, Tensor]:
+    """Return for each relevant feature of a class the images that give a piece, in order."""
+    if pieces < 1:
+        raise ValueError(f"pieces must be at least 1, not {pieces}")
+    rows = features.of_class(target)[:count]
+    members = (found.labels(features.labels) == target).nonzero()[:, 0]
+    if not len(members):
+        raise ValueError(f"target: no image of the data set is of class {target}")
+    chosen = {row: _strongest(found.x[:, row], members, pieces) for row in rows}
+    return {row: images for row, images in chosen.items() if len(images)}
 
 
 def _strongest(responses: Tensor, members: Tensor, count: int) -> Tensor:
