@@ -110,3 +110,21 @@ def test_blind_floors_are_the_same_for_both_tasks() -> None:
         for values in maps.values():
             assert values.shape == (4, 1, 64, 64)
             assert ((values >= 0) & (values <= 1)).all()
+
+
+def test_place_edges_colour_and_silhouette_do_not_find_the_parts() -> None:
+    """The figures in brackets are those of 300 test pictures."""
+    test, held = Twins.render("test", 100), Twins.render("validation", 100)
+    maps = {name: by_task for name, (_, by_task) in floor_maps(test, held).items()}
+
+    def curve(name: str, task: str) -> float:
+        return iou_curve(maps[name][task], test.masks[task]).mean().item()
+
+    assert curve("mean-mask", "petal") < 0.25  # (0.18)
+    assert curve("mean-mask", "stem") < 0.08  # (0.05)
+    for name in ("edges", "colour"):
+        assert curve(name, "petal") < 0.15  # (0.04 and 0.10)
+        assert curve(name, "stem") < 0.06  # (0.03 and 0.04)
+    assert curve("silhouette", "petal") > 0.5  # (0.59): a large part is passed by the whole flower
+    assert curve("silhouette", "stem") < 0.2  # (0.15): a thin one is not
+    assert 0.1 < curve("coarse-mask", "stem") < 0.4  # (0.23): the best a map of 8 x 8 can do
