@@ -54,6 +54,9 @@ MEASURED |= dict.fromkeys(("F1", "SP", "EP", "IoU-AUC", "RMA", "RRA"), "↑")
 ON_REQUEST = {"AOPC": "↑", "MS": "↓", "ADCC": "↑"}
 """Metrics that are measured only when they are named."""
 
+NAMES = (*FROM_CONFIDENCE, *MEASURED, *ON_REQUEST)
+"""Every metric that can be measured of a map, in the order of the tables."""
+
 MOST_PASSED = 16
 """Masked images in one forward, at most."""
 
@@ -82,7 +85,7 @@ class Settings:
     """What is measured of each map.
 
     Attributes:
-        metrics: the names of the metrics, of ``evaluation.ARROWS``.
+        metrics: the names of the metrics, of ``NAMES``.
         baseline: what replaces the pixels that a map removes, when it is scored.
         curves: the protocol of insertion and deletion, which follow the predicted class.
         passed: masked images in one forward, where an image is masked many times.

@@ -16,9 +16,8 @@ import torch
 from xaicore.attribution import METHODS, Explainer
 from xaicore.classifier import Classifier, hint
 from xaicore.data.pictures import pictures
-from xaicore.evaluation import ARROWS
 from xaicore.masking import BASELINES
-from xaicore.measurement import IN_BOXES, IN_MASKS, Settings
+from xaicore.measurement import IN_BOXES, IN_MASKS, NAMES, Settings
 from xaicore.metrics.causal import CAUSAL_PROTOCOLS
 from xaicore.models.named import named_classifier
 from xaicore.runs.engine import on_disk
@@ -71,7 +70,7 @@ def _add_subject(parser: argparse.ArgumentParser) -> None:
 def _add_work(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("what is measured").add_argument
     add("--methods", required=True, help="names, separated by commas: see `xaicore methods`")
-    add("--metrics", default="ad,ai,ag", help=f"some of {', '.join(ARROWS)}, in any case")
+    add("--metrics", default="ad,ai,ag", help=f"some of {', '.join(NAMES)}, in any case")
     add(
         "--set",
         action="append",

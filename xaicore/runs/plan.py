@@ -14,7 +14,7 @@ from torch import Tensor
 from xaicore.attribution.cam import CAMExplainer
 from xaicore.attribution.explainer import check_evaluation_mode
 from xaicore.classifier import hint
-from xaicore.evaluation import ARROWS
+from xaicore.measurement import NAMES
 from xaicore.runs import fingerprint
 from xaicore.runs.job import PRECISIONS, Job, out_of_memory, release
 from xaicore.runs.loading import Items
@@ -116,15 +116,15 @@ def checked_metrics(names: Sequence[str]) -> tuple[str, ...]:
     Raises:
         ValueError: a name is unknown, or there is none.
     """
-    known = {name.lower(): name for name in ARROWS}
+    known = {name.lower(): name for name in NAMES}
     for name in names:
         if name.lower() not in known:
-            near = hint(name.lower(), known) or f": use some of {', '.join(ARROWS)}"
+            near = hint(name.lower(), known) or f": use some of {', '.join(NAMES)}"
             raise ValueError(f"metrics: no metric is called '{name}'{near}")
     if not names:
-        raise ValueError(f"metrics: give at least one of {', '.join(ARROWS)}")
+        raise ValueError(f"metrics: give at least one of {', '.join(NAMES)}")
     asked = {known[name.lower()] for name in names}
-    return tuple(name for name in ARROWS if name in asked)
+    return tuple(name for name in NAMES if name in asked)
 
 
 def largest_batch(run: Run) -> int:
