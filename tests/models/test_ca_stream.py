@@ -18,11 +18,11 @@ from xaicore.attribution.capture import capture
 from xaicore.claims import published
 from xaicore.classifier import Classifier
 from xaicore.data.flowers import Flowers
-from xaicore.evaluation import evaluate
 from xaicore.masking import mask, normalize, upsample
 from xaicore.models.ca_stream import CAStream, known_architecture
 from xaicore.models.flowers import flower_classifier
 from xaicore.models.small import SmallResNet
+from xaicore.runs import evaluate
 
 TAPS = {"taps": ["2", "5"], "head": "8"}
 QUICK = {
