@@ -9,9 +9,7 @@ pixels are the mean colour.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import numpy as np
 import quantus
@@ -22,6 +20,8 @@ from pytorch_grad_cam.base_cam import BaseCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 from torchcam.metrics import ClassificationMetric, DeletionInsertionMetric
+
+from benchmarks.calls.torchcam import Given
 
 CAMS: dict[str, type[BaseCAM]] = {
     "grad-cam": GradCAM,
@@ -100,26 +100,6 @@ def of_quantus(
         )
         found.append(float(np.mean(rows)))
     return found[0], found[1]
-
-
-class Given:
-    """What torchcam's metrics take for a method: the maps are there already."""
-
-    def __init__(self, model: nn.Module, maps: Tensor) -> None:
-        self.model = model
-        self.maps = maps
-
-    def __call__(self, *_: Any, **__: Any) -> list[Tensor]:
-        """Return the maps, whatever is asked."""
-        return [self.maps]
-
-    def fuse_cams(self, maps: list[Tensor]) -> Tensor:
-        """Return the one map."""
-        return maps[0]
-
-    @contextmanager
-    def _hooks_off(self) -> Any:
-        yield
 
 
 def _confidences(

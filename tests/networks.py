@@ -7,6 +7,19 @@ from torch import Tensor, nn
 
 from xaicore.classifier import Classifier
 
+QUICK = {
+    "opti-cam": {"iterations": 3},
+    "rise": {"masks": 20},
+    "occlusion": {"window": 4, "stride": 3},
+    "extremal-perturbation": {"iterations": 4},
+    "integrated-gradients": {"steps": 4},
+    "smoothgrad": {"samples": 4},
+    "gradient-shap": {"samples": 4},
+}
+"""Options that make methods quick enough for a test of all."""
+
+ATTENTION = {"raw-attention", "rollout", "tibav"}
+
 NEUTRAL = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
 

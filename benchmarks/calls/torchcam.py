@@ -47,7 +47,7 @@ def insertion_deletion(case: Case) -> Callable[[], np.ndarray]:
 
     @torch.no_grad()
     def run() -> np.ndarray:
-        metric = DeletionInsertionMetric(_Given(case.net, case.maps[:, 0]), softmax, steps=STEPS)
+        metric = DeletionInsertionMetric(Given(case.net, case.maps[:, 0]), softmax, steps=STEPS)
         metric.update(case.inputs, case.targets.tolist())
         found = metric.summary()
         return np.array([found["deletion_auc"], found["insertion_auc"]])
@@ -55,17 +55,19 @@ def insertion_deletion(case: Case) -> Callable[[], np.ndarray]:
     return run
 
 
-class _Given:
-    """What the metric takes for a method: the maps are given, so that only the metric is timed."""
+class Given:
+    """What torchcam's metrics take for a method: the maps are there, so only they are timed."""
 
     def __init__(self, model: nn.Module, maps: Tensor) -> None:
         self.model = model
         self.maps = maps
 
     def __call__(self, *_: Any, **__: Any) -> list[Tensor]:
+        """Return the maps, whatever is asked."""
         return [self.maps]
 
     def fuse_cams(self, maps: list[Tensor]) -> Tensor:
+        """Return the one map."""
         return maps[0]
 
     @contextmanager

@@ -14,21 +14,11 @@ from hypothesis import strategies as st
 from torch import nn
 from torchvision import models
 
-from tests.networks import NEUTRAL, LinearPixels, classifier, pictures, state_of
+from tests.networks import ATTENTION, NEUTRAL, QUICK, LinearPixels, classifier, pictures, state_of
 from xaicore.attribution import METHODS, Explainer, GradCAM, OptiCAM
 from xaicore.classifier import Classifier
 from xaicore.masking import degenerate
 
-QUICK = {
-    "opti-cam": {"iterations": 3},
-    "rise": {"masks": 20},
-    "occlusion": {"window": 4, "stride": 3},
-    "extremal-perturbation": {"iterations": 4},
-    "integrated-gradients": {"steps": 4},
-    "smoothgrad": {"samples": 4},
-    "gradient-shap": {"samples": 4},
-}
-ATTENTION = {"raw-attention", "rollout", "tibav"}
 EVERY = sorted(set(METHODS) - ATTENTION)
 TARGETED = sorted(set(EVERY) - {"fake-cam"})
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from tests.networks import classifier, pictures, state_of
+from tests.networks import ATTENTION, QUICK, classifier, pictures, state_of
 from xaicore.attribution import METHODS, AblationCAM, GradCAM, ScoreCAM
 from xaicore.attribution.cam import combine
 from xaicore.attribution.capture import capture
@@ -25,16 +25,6 @@ from xaicore.models.small import SmallResNet
 from xaicore.runs import evaluate
 
 TAPS = {"taps": ["2", "5"], "head": "8"}
-QUICK = {
-    "opti-cam": {"iterations": 3},
-    "rise": {"masks": 20},
-    "occlusion": {"window": 4, "stride": 3},
-    "extremal-perturbation": {"iterations": 4},
-    "integrated-gradients": {"steps": 4},
-    "smoothgrad": {"samples": 4},
-    "gradient-shap": {"samples": 4},
-}
-ATTENTION = {"raw-attention", "rollout", "tibav"}
 UNDEFINED = ATTENTION | {"cam"}
 OPTIONS = {
     "plain": {},

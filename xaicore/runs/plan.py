@@ -13,7 +13,7 @@ from torch import Tensor
 
 from xaicore.attribution.cam import CAMExplainer
 from xaicore.attribution.explainer import check_evaluation_mode
-from xaicore.classifier import hint
+from xaicore.classifier import check_name, hint
 from xaicore.measurement import NAMES
 from xaicore.runs import fingerprint
 from xaicore.runs.job import PRECISIONS, Job, out_of_memory, release
@@ -68,8 +68,7 @@ class Run:
         count = len(self.items)
         if not count or not self.job.methods:
             raise ValueError("there is nothing to do: give at least one image and one method")
-        if self.job.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}")
+        check_name("precision", self.job.precision, PRECISIONS)
         for name, number in self.sizes.named().items():
             if number is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1, not {number}")

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, StepLR
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from xaicore.classifier import check_name
 from xaicore.files import write_tensors
 from xaicore.training.distributed import average, barrier, rank, world_size
 from xaicore.training.progress import read_progress
@@ -388,8 +389,7 @@ def _check(recipe: Recipe, count: int, validated: bool) -> None:
         raise ValueError(f"epochs must be at least 1, not {recipe.epochs}")
     if count < recipe.batch_size:
         raise ValueError(f"{count} images do not fill one batch of {recipe.batch_size}")
-    if recipe.schedule not in SCHEDULES:
-        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; got {recipe.schedule!r}")
+    check_name("schedule", recipe.schedule, SCHEDULES)
     if recipe.batch_size % world_size():
         raise ValueError(
             f"batch_size {recipe.batch_size} must be a multiple of the {world_size()} processes"
