@@ -9,7 +9,7 @@ pictures that the network gets right.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import compress
 
 import pandas as pd
@@ -50,6 +50,7 @@ class Interventions:
 
     Attributes:
         classifier: the network.
+        indices: which pictures of the data set it gets right, ``(B,)``.
         images: the pictures it gets right, ``(B, 3, H, W)``.
         targets: their classes, ``(B,)``.
         parts: the coverage of each part, ``(B, 4, H, W)``, in the order of ``FLOWER_PARTS``.
@@ -62,6 +63,7 @@ class Interventions:
     """
 
     classifier: Classifier
+    indices: Tensor
     images: Tensor
     targets: Tensor
     parts: Tensor
@@ -88,6 +90,24 @@ class Interventions:
         """BI: how rarely an object of the background is needed."""
         return background_independence(self.whole, self.clear, self.present)
 
+    def every(self, step: int, first: int = 0) -> Interventions:
+        """Return one picture in ``step``, from the one numbered ``first``, for costly methods.
+
+        Raises:
+            ValueError: no picture is left.
+        """
+        if step < 1 or not 0 <= first < len(self.images):
+            raise ValueError(
+                f"step must be at least 1 and first one of the {len(self.images)} pictures, "
+                f"not {step} and {first}"
+            )
+        of_pictures = {
+            field.name: getattr(self, field.name)[first::step]
+            for field in fields(self)
+            if isinstance(getattr(self, field.name), Tensor)
+        }
+        return replace(self, **of_pictures)
+
 
 def intervene(classifier: Classifier, flowers: Flowers) -> Interventions:
     """Render every removal and ask the network.
@@ -112,6 +132,7 @@ def intervene(classifier: Classifier, flowers: Flowers) -> Interventions:
     objects, present = _objects(scenes, size)
     return Interventions(
         classifier=classifier,
+        indices=right.nonzero()[:, 0],
         images=flowers.images[right],
         targets=targets,
         parts=torch.cat([flowers.masks[part][right] for part in FLOWER_PARTS], dim=1),
@@ -168,6 +189,7 @@ class _Explained:
     """What an explainer gives parts and objects, by every threshold."""
 
     importances: Tensor
+    shares: Tensor
     curves: dict[str, Tensor]
 
 
@@ -185,8 +207,10 @@ def protocol(
         batch_size: pictures explained at once.
 
     Returns:
-        One row per picture and measure, ``image``, ``metric``, ``value``, for CSDC, PC, DC, D, SD
-        and TS where they are defined; ``threshold`` in ``attrs``.
+        One row per picture and measure: ``image``, its place in the data set, ``metric``,
+        ``value``. Measures are CSDC, PC, DC, D, SD and TS where they are defined, and for each part
+        its signed importance, as a share of all that is attributed: ``PI petal`` and so on.
+        ``threshold`` is in ``attrs``.
 
     Raises:
         ValueError: the explainer is of another network.
@@ -198,8 +222,10 @@ def protocol(
     values = {metric: curve[:, best] for metric, curve in found.curves.items()}
     values["SD"] = single_deletion(found.importances, test.whole[:, None] - test.without_parts)
     values["TS"] = _contrast(explainer, test, batch_size)
+    shares = zip(FLOWER_PARTS, found.shares.T, strict=True)
+    values |= {f"PI {part}": share for part, share in shares}
     rows = [
-        pd.DataFrame({"image": range(len(test.images)), "metric": metric, "value": value})
+        pd.DataFrame({"image": test.indices, "metric": metric, "value": value})
         for metric, value in values.items()
     ]
     records = pd.concat(rows).dropna().reset_index(drop=True)
@@ -251,7 +277,9 @@ def _explain(explainer: Explainer, on: Interventions, batch_size: int) -> _Expla
         "DC": deletion_check(of_parts, on.logits),
         "D": distractibility(important, on.whole, without, present),
     }
-    return _Explained(importances[:, :count], curves)
+    whole = attribution.double().abs().sum((1, 2, 3))[:, None]
+    of_whole = importances[:, :count] / whole.where(whole > 0, 1)
+    return _Explained(importances[:, :count], of_whole, curves)
 
 
 def _ordered(task: str) -> list[dict[str, str]]:
