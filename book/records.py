@@ -146,6 +146,7 @@ def main() -> int:
             return 2
         if name in VEBI:
             facts: dict[str, object] = {"images": "rendered flowers, test"}
+            facts |= vebi.TOLD.get(name.removeprefix("vebi."), {})
             store(name, ".csv.gz", partial(together, VEBI[name]), facts)
         elif study is not None:
             store_study(name, study, data, most)

@@ -25,7 +25,7 @@ from xaicore.metrics.segmentation import (
     relevance_rank_accuracy,
 )
 from xaicore.models.flowers import flower_classifier
-from xaicore.partbench.reliance import TWINS, reliance
+from xaicore.partbench.reliance import TWINS, reliance, repainted
 
 Explain = Callable[[Tensor, Tensor], Tensor]
 """Maps images ``(B, 3, H, W)`` and targets ``(B,)`` to saliency ``(B, 1, H, W)`` in ``[0, 1]``."""
@@ -145,7 +145,8 @@ class PartBenchmark:
             Twins.render("test", n),
             Twins.render("validation", validation),
         )
-        self.kept = {seed: self._relied(seed).nonzero()[:, 0] for seed in seeds}
+        relied = torch.stack([self._relied(task) for task in TWINS]).all(0)
+        self.kept = {seed: row.nonzero()[:, 0] for seed, row in zip(seeds, relied, strict=True)}
         nothing = [seed for seed, rows in self.kept.items() if not len(rows)]
         if nothing:
             raise ValueError(
@@ -201,11 +202,10 @@ class PartBenchmark:
             for task in TWINS
         }
 
-    def _relied(self, seed: int) -> Tensor:
-        relied = [
-            reliance(self.networks[task, seed], self.test.tasks[task]).relies for task in TWINS
-        ]
-        return torch.stack(relied).all(0)
+    def _relied(self, task: str) -> Tensor:
+        """Return on which test pictures the network of each seed relies on its part."""
+        shown = repainted(self.test.tasks[task])
+        return torch.stack([reliance(self.networks[task, s], shown).relies for s in self.seeds])
 
     def _records(
         self,
