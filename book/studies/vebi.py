@@ -47,8 +47,8 @@ SHOWN, HELD = 600, 150
 """Pictures of the benchmark, of which those count on which networks rely on their part, and
 pictures that thresholds are chosen on."""
 
-ASKED, HELD_TO_ASK = 300, 100
-"""The same for interventions; those count that the network gets right."""
+ASKED, HELD_TO_ASK = 300, 150
+"""The same for interventions, a third of them for each network; those count that it gets right."""
 
 DRAWS = 20
 """Random choices of channels that relevant ones are compared with."""
@@ -58,26 +58,29 @@ SETTINGS = FLOWERS | LEARNED
 
 EVERY = {
     "opti-cam": 5,
-    "score-cam": 5,
-    "occlusion": 5,
-    "integrated-gradients": 5,
-    "smoothgrad": 5,
-    "gradient-shap": 5,
-    "rise": 10,
+    "score-cam": 10,
+    "occlusion": 10,
+    "integrated-gradients": 10,
+    "smoothgrad": 10,
+    "gradient-shap": 10,
+    "rise": 20,
     "extremal-perturbation": 40,
 }
 """Methods of many passes: for each network they explain one picture in so many, another one for
 each seed."""
 
+ASKED_EVERY = {name: 3 if every == 5 else 6 for name, every in EVERY.items()}
+"""The same for interventions, where each network has pictures of its own already."""
+
 TOLD: dict[str, dict[str, object]] = {
     study: {
         "images": f"the first {count} test flowers, those {which}; thresholds from {held} others",
         "settings": {n: m.keywords for n, m in SETTINGS.items() if isinstance(m, partial)},
-        "every": EVERY,
+        "every": every,
     }
-    for study, count, held, which in (
-        ("benchmark", SHOWN, HELD, "on which the networks rely on their part alone"),
-        ("interventions", ASKED, HELD_TO_ASK, "that the network gets right"),
+    for study, count, held, which, every in (
+        ("benchmark", SHOWN, HELD, "on which the networks rely on their part alone", EVERY),
+        ("interventions", ASKED, HELD_TO_ASK, "that the network gets right", ASKED_EVERY),
     )
 }
 """What is to be said of records: their pictures, settings, and the shares that are explained."""
@@ -129,17 +132,21 @@ def networks() -> Iterator[pd.DataFrame]:
 
 def benchmark() -> Iterator[pd.DataFrame]:
     """Every method on the pictures whose labels two networks read from two parts."""
+    bounds = kept("vebi.benchmark bounds", lambda: PartBenchmark(SEEDS, SHOWN, HELD).bounds())
+    yield bounds
 
     @cache
     def ready() -> PartBenchmark:
-        return PartBenchmark(SEEDS, SHOWN, HELD)
+        counting = bounds.groupby("seed")["image"].unique()
+        rows = {seed: torch.from_numpy(own) for seed, own in counting.items()}
+        return PartBenchmark(SEEDS, SHOWN, HELD, kept=rows)
 
-    def score(name: str, method: Make) -> pd.DataFrame:
-        return ready().score(name, method, EVERY.get(name, 1))
+    def score(name: str, method: Make, every: int) -> pd.DataFrame:
+        return ready().score(name, method, every)
 
-    yield kept("vebi.benchmark bounds", lambda: ready().bounds())
     for name, method in in_turn(methods(TWINS[0])):
-        yield kept(f"vebi.benchmark {name}", partial(score, name, method))
+        every = EVERY.get(name, 1)
+        yield kept(f"vebi.benchmark {labelled(name, every)}", partial(score, name, method, every))
 
 
 def ablation() -> Iterator[pd.DataFrame]:
@@ -206,29 +213,39 @@ def interventions() -> Iterator[pd.DataFrame]:
     """Every method against the removal of every part and object."""
 
     @cache
-    def asked(seed: int) -> tuple[Interventions, Interventions]:
-        classifier = flower_classifier("variety", seed)
-        test = intervene(classifier, Flowers("variety", "test", ASKED))
-        return test, intervene(classifier, Flowers("variety", "validation", HELD_TO_ASK))
+    def asked(place: int) -> tuple[Interventions, Interventions]:
+        classifier = flower_classifier("variety", SEEDS[place])
+        test = intervene(classifier, pictures("test", ASKED), len(SEEDS), place)
+        return test, intervene(classifier, pictures("validation", HELD_TO_ASK), len(SEEDS), place)
 
-    def score(name: str, method: Make, place: int, seed: int) -> pd.DataFrame:
-        step = EVERY.get(name, 1)
-        test, held = (some.every(step, place % step) for some in asked(seed))
+    @cache
+    def pictures(split: str, count: int) -> Flowers:
+        return Flowers("variety", split, count)
+
+    def score(name: str, method: Make, place: int) -> pd.DataFrame:
+        every = ASKED_EVERY.get(name, 1)
+        test, held = (some.every(every) for some in asked(place))
         known = (test, held) if name == "removals" else ()
         records = protocol(method(test.classifier, *known), test, held)
         return records.assign(
             method=name,
-            seed=seed,
-            accuracy=asked(seed)[0].accuracy,
+            seed=SEEDS[place],
+            accuracy=test.accuracy,
             threshold=records.attrs["threshold"],
-            background_independence=asked(seed)[0].background_independence,
+            background_independence=asked(place)[0].background_independence,
         )
 
     every = {**FLOORS, "removals": Removals, **methods("variety")}
     for name, method in in_turn(every):
         for place, seed in enumerate(SEEDS):
-            made = partial(score, name, method, place, seed)
-            yield kept(f"vebi.interventions {name} {seed}", made)
+            made = partial(score, name, method, place)
+            label = labelled(name, ASKED_EVERY.get(name, 1))
+            yield kept(f"vebi.interventions {label} {seed}", made)
+
+
+def labelled(name: str, every: int) -> str:
+    """Return how the pieces of a method are called on disk."""
+    return name if every == 1 else f"{name} one in {every}"
 
 
 def in_turn(known: Mapping[str, Make]) -> list[tuple[str, Make]]:

@@ -198,8 +198,24 @@ def test_one_picture_in_so_many_is_what_it_was(
         found.reset_index(drop=True), expected.reset_index(drop=True), check_exact=True
     )
     for step, first in ((0, 0), (1, COUNT), (1, -1)):
-        with pytest.raises(ValueError, match="step must be at least 1"):
+        with pytest.raises(ValueError, match="take one in 1 or more"):
             test.every(step, first)
+        with pytest.raises(ValueError, match="take one in 1 or more"):
+            intervene(network, pictures["test"], step, first)
+
+
+def test_a_network_may_be_asked_about_a_share_of_the_pictures(
+    network: Classifier, pictures: dict[str, Flowers], asked: list[Interventions]
+) -> None:
+    share = intervene(network, pictures["test"], every=2, first=1)
+    assert share.indices.tolist() == [1, 3]
+    assert share.accuracy == 1
+    for found, expected in (
+        (share.logits, asked[0].logits),
+        (share.clear[:, :4], asked[0].clear[:, :4]),
+        (share.images, asked[0].images),
+    ):
+        torch.testing.assert_close(found, expected[1::2])
 
 
 def test_other_tasks_and_other_networks_are_refused(

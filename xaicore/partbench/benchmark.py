@@ -119,7 +119,8 @@ def part_benchmark(
 class PartBenchmark:
     """The pictures and networks of ``part_benchmark``, made ready once for many methods.
 
-    Arguments are those of ``part_benchmark``.
+    Arguments are those of ``part_benchmark``, and ``kept``, the indices of the test pictures that
+    are scored, by seed, where an earlier run found them; ``None`` asks the networks.
 
     Attributes:
         networks: by task and seed.
@@ -133,6 +134,7 @@ class PartBenchmark:
         validation: int = 200,
         batch_size: int = 32,
         classifiers: Networks | None = None,
+        kept: Mapping[int, Tensor] | None = None,
     ) -> None:
         check_batch_size(batch_size)
         self.seeds, self.batch_size = tuple(seeds), batch_size
@@ -145,8 +147,7 @@ class PartBenchmark:
             Twins.render("test", n),
             Twins.render("validation", validation),
         )
-        relied = torch.stack([self._relied(task) for task in TWINS]).all(0)
-        self.kept = {seed: row.nonzero()[:, 0] for seed, row in zip(seeds, relied, strict=True)}
+        self.kept = self._relied() if kept is None else {seed: kept[seed] for seed in seeds}
         nothing = [seed for seed, rows in self.kept.items() if not len(rows)]
         if nothing:
             raise ValueError(
@@ -202,10 +203,15 @@ class PartBenchmark:
             for task in TWINS
         }
 
-    def _relied(self, task: str) -> Tensor:
-        """Return on which test pictures the network of each seed relies on its part."""
-        shown = repainted(self.test.tasks[task])
-        return torch.stack([reliance(self.networks[task, s], shown).relies for s in self.seeds])
+    def _relied(self) -> dict[int, Tensor]:
+        """Return the test pictures on which both networks of a seed rely on their part alone."""
+        relied = dict.fromkeys(self.seeds, torch.ones(len(self.test.images), dtype=torch.bool))
+        for task in TWINS:
+            shown = repainted(self.test.tasks[task])
+            for seed in self.seeds:
+                found = reliance(self.networks[task, seed], shown)
+                relied[seed] = relied[seed] & found.relies
+        return {seed: rows.nonzero()[:, 0] for seed, rows in relied.items()}
 
     def _records(
         self,

@@ -96,11 +96,7 @@ class Interventions:
         Raises:
             ValueError: no picture is left.
         """
-        if step < 1 or not 0 <= first < len(self.images):
-            raise ValueError(
-                f"step must be at least 1 and first one of the {len(self.images)} pictures, "
-                f"not {step} and {first}"
-            )
+        _check_share(step, first, len(self.images))
         of_pictures = {
             field.name: getattr(self, field.name)[first::step]
             for field in fields(self)
@@ -109,7 +105,17 @@ class Interventions:
         return replace(self, **of_pictures)
 
 
-def intervene(classifier: Classifier, flowers: Flowers) -> Interventions:
+def _check_share(step: int, first: int, count: int) -> None:
+    if step < 1 or not 0 <= first < count:
+        raise ValueError(
+            f"one picture in {step} from number {first} of {count}: take one in 1 or more, from "
+            "a picture that is there"
+        )
+
+
+def intervene(
+    classifier: Classifier, flowers: Flowers, every: int = 1, first: int = 0
+) -> Interventions:
     """Render every removal and ask the network.
 
     Cost: 16 renderings and forwards of each picture, and one for each object of its background.
@@ -117,13 +123,19 @@ def intervene(classifier: Classifier, flowers: Flowers) -> Interventions:
     Args:
         classifier: the network of the task, trained on pictures that lost parts.
         flowers: pictures of a task whose classes are told by the four parts: ``"variety"``.
+        every: take one picture in so many, from the one numbered ``first``.
+        first: the first picture to take.
 
     Raises:
-        ValueError: the task's classes are told by other parts, or no picture is classified right.
+        ValueError: the task's classes are told by other parts, no picture is taken, or none of
+            them is classified right.
     """
     if set(class_parts(flowers.task)[0]) != set(FLOWER_PARTS):
         raise ValueError(f"flowers.task must be 'variety', told by four parts, not {flowers.task}")
+    _check_share(every, first, len(flowers))
     right = logits_of(classifier, flowers.images).argmax(1) == flowers.targets
+    accuracy = right.double().mean().item()
+    right &= torch.isin(torch.arange(len(right)), torch.arange(len(right))[first::every])
     scenes = [flowers.scene(i) for i in right.nonzero()[:, 0].tolist()]
     if not scenes:
         raise ValueError("the network classifies no picture right: there is nothing to explain")
@@ -140,7 +152,7 @@ def intervene(classifier: Classifier, flowers: Flowers) -> Interventions:
         present=present,
         logits=torch.stack(logits, dim=1),
         clear=_cleared(classifier, scenes, targets, present, size),
-        accuracy=right.double().mean().item(),
+        accuracy=accuracy,
         task=flowers.task,
     )
 
