@@ -90,7 +90,8 @@ def workload_tables(records: Sequence[Record]) -> str:
         mine = [r for r in records if r["workload"] == name]
         workload = WORKLOADS[name]
         how = f"{mine[0]['side']} px, batch of {mine[0]['batch']}, {_rounds(mine)}"
-        measured = f"{workload.network}, {workload.layer}, {how}; commit {mine[0]['commit']}"
+        where = f"{mine[0]['processor']}; commit {mine[0]['commit']}"
+        measured = f"{workload.network}, {workload.layer}, {how}; {where}"
         parts.append(f"### {workload.title}\n\n{measured}.\n")
         contenders = dict.fromkeys(r["contender"] for r in mine)
         ordered = sorted(contenders, key=workload.contenders.index)
