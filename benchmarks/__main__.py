@@ -56,8 +56,12 @@ def measure(names: Sequence[str], small: bool) -> list[Record]:
     for name in names:
         workload = taking_part(quick(WORKLOADS[name]) if small else WORKLOADS[name])
         print(f"{name}: {', '.join(workload.contenders)}", flush=True)
-        facts = {"side": workload.side, "batch": workload.batch}
-        facts |= {"commit": commit(), "processor": processor()}
+        facts = {
+            "side": workload.side,
+            "batch": workload.batch,
+            "commit": commit(),
+            "processor": processor(),
+        }
         records += [facts | record for record in race(name, workload, THREADS)]
     return records
 
