@@ -71,7 +71,7 @@ ESTIMATED = (
     f"{', '.join(METRICS)}), by GPUs that make {RATE:.0f} forwards a second and a backward in "
     f"the time of {BACKWARD:.0f} forwards. Both are assumptions: no GPU was at hand here. At R "
     f"forwards a second the hours are those below times {RATE:.0f} / R; `xaicore evaluate "
-    "--dry-run` measures two batches on the machine at hand. Chunks need nothing of each other: N "
+    "--dry-run` measures a few images on the machine at hand. Chunks need nothing of each other: N "
     "GPUs are counted as N times one."
 )
 PARTS = {

@@ -148,6 +148,7 @@ def test_a_dry_run_says_the_cost_and_writes_nothing(
     assert "10 images, 10 of them left to measure; 30 records" in printed
     # the image once for both maps and p, once for the gradient, and each of three masked images
     assert "per image: 5.0 forwards, 2.0 backwards" in printed
+    assert "measured: batch 2, of 2 images" in printed
     assert not (tmp_path / "run").exists()
 
 
