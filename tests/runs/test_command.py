@@ -75,7 +75,7 @@ def test_two_processes_of_which_one_dies_write_the_same_records(
     assert done.returncode == 0, done.stderr
     assert mark.exists()
     assert "10 images measured" in done.stdout  # again, if the restart came after the first end
-    assert "image/s" not in done.stderr
+    assert "images/s" not in done.stderr
     same(*(read_records(tmp_path / name) for name in ("one", "two")))
 
 

@@ -322,6 +322,7 @@ def test_the_bar_counts_every_image_once_and_says_the_means(
     found = run(tmp_path / "run", progress=True)
     last = capsys.readouterr().err.splitlines()[-1]
     assert "12/12" in last
+    assert "images/s" in last
     mean = found[found["metric"] == "AD"].groupby("method")["value"].mean()["grad-cam"]
     assert f"AD grad-cam {mean:.3g}" in last
     run(tmp_path / "quiet", progress=None)

@@ -99,7 +99,8 @@ class Probe(NamedTuple):
 def _probed(run: Run, batch: int | None) -> Iterator[Probe]:
     """Measure batches, each twice as large, until the second or a later one is enough.
 
-    It is, if it is as large as the batches of the run, or takes long enough. Where the batch size is not given, the search for it would end where memory does, and so does this.
+    It is, if it is as large as the batches of the run, or takes long enough. Where the batch size
+    is not given, the search for it would end where memory does, and so does this.
     """
     count, whole = len(run.items), batch or usual_batch(run)
     size, first, done = 1, 0, 0

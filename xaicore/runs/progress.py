@@ -5,6 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from tqdm import tqdm
 
+FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
+"""A bar that always tells images a second, never seconds an image."""
+
 
 class Progress:
     """Shows what is finished; silent where there is no terminal.
@@ -17,7 +20,8 @@ class Progress:
     def __init__(self, images: int, shown: bool | None = None) -> None:
         self.bar = tqdm(
             total=images,
-            unit="image",
+            unit=" images",
+            bar_format=FORMAT,
             disable=None if shown is None else not shown,
             dynamic_ncols=True,
         )
