@@ -117,8 +117,7 @@ def scaling(parts: Mapping[str, Found]) -> str:
     each = Ratio(*(value / 2 for value in cpu))
     return (
         f"Weak scaling: two processes with twice the images take {spread(wall)} times the wall "
-        f"time of one, an efficiency of {100 / wall.median:.0f} %, and {spread(each)} times the "
-        "CPU time an image."
+        f"time of one, and {spread(each)} times the CPU time an image."
     )
 
 
