@@ -139,14 +139,14 @@ def pooling(subject: Subject) -> Iterator[pd.DataFrame]:
 
 
 def curves(subject: Subject) -> Iterator[pd.DataFrame]:
-    """What is dear, of the paper's stream: Score-CAM, Opti-CAM and the causal curves.
-
-    Of the average it is in the benchmark, and of Opti-CAM's fast preset in the Opti-CAM chapter's
-    study of iterations, for the same images.
-    """
-    explained = replace(subject, classifier=teaching(subject, RECIPES["quick"]).stream())
+    """What is dear: Score-CAM, Opti-CAM and the causal curves, of the average and three streams."""
+    taught = teaching(subject, RECIPES["quick"])
+    makers = {**CHEAP, **SCORE, **OPTI}
     protocol = CausalProtocol(steps=10, blur=WIDE_BLUR)
-    yield _scored(explained, "CA", {**CHEAP, **SCORE, **OPTI}, protocol)
+    yield _scored(subject, "GAP", makers, protocol)
+    for variant in ("CA", "uniform", "sharp"):
+        explained = replace(subject, classifier=taught.stream(**VARIANTS[variant]))
+        yield _scored(explained, variant, makers, protocol)
 
 
 def beginning(subject: Subject) -> Iterator[pd.DataFrame]:

@@ -49,11 +49,13 @@ def test_pooling_is_compared_row_by_row(small, monkeypatch):
     pd.testing.assert_frame_equal(again, table)
 
 
-def test_dear_measures_are_taken_of_the_stream(small):
+def test_dear_measures_are_taken_of_the_average_and_three_streams(small):
     table = pd.concat(list(ca_stream.curves(small)), ignore_index=True)
-    assert set(table["variant"]) == {"CA"}
     maps = table[table["method"] != "none"]
-    assert {*CAMS, "score-cam", "opti-cam"} < set(maps["method"])
+    found = maps.groupby("variant")["method"].agg(set)
+    assert set(found.index) == {"GAP", "CA", "uniform", "sharp"}
+    assert found["GAP"] == {*CAMS, "score-cam", "opti-cam"}
+    assert all(found["GAP"] | {"raw-attention"} == of_stream for of_stream in found.drop("GAP"))
     assert maps[["p", "o", "insertion", "deletion"]].notna().all(axis=None)
 
 
