@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -128,14 +128,8 @@ def pooling(subject: Subject) -> Iterator[pd.DataFrame]:
     """Average pooling, the paper's stream and its variants, and how even their attention is."""
     taught = teaching(subject, RECIPES["quick"])
     yield _scored(subject, "GAP", CHEAP)
-    for variant, options in VARIANTS.items():
-        begun, first = untrained(subject.classifier, **options)
-        stream = taught.stream(**options)
-        table = _scored(replace(subject, classifier=stream), variant, CHEAP)
-        shown, alone = from_tap(taught.shown, first), table["method"] == "none"
-        found = _state(stream, shown) | {"initial entropy": _state(begun, shown)["entropy"]}
-        table.loc[alone, list(found)] = np.column_stack(list(found.values()))
-        yield table
+    for variant in VARIANTS:
+        yield _streamed(taught, variant, CHEAP)
 
 
 def curves(subject: Subject) -> Iterator[pd.DataFrame]:
@@ -145,8 +139,7 @@ def curves(subject: Subject) -> Iterator[pd.DataFrame]:
     protocol = CausalProtocol(steps=10, blur=WIDE_BLUR)
     yield _scored(subject, "GAP", makers, protocol)
     for variant in ("CA", "uniform", "sharp"):
-        explained = replace(subject, classifier=taught.stream(**VARIANTS[variant]))
-        yield _scored(explained, variant, makers, protocol)
+        yield _streamed(taught, variant, makers, protocol)
 
 
 def beginning(subject: Subject) -> Iterator[pd.DataFrame]:
@@ -181,21 +174,29 @@ def validation(subject: Subject) -> Iterator[pd.DataFrame]:
 
 def photographs(subject: Subject) -> Iterator[pd.DataFrame]:
     """Average pooling and streams of the two starts, on photographs that are few."""
-    taught = teaching(subject, RECIPES["quick"])
-    yield _scored(subject, "GAP", CHEAP)
-    for variant in ("CA", "average"):
-        stream = taught.stream(**VARIANTS[variant])
-        yield _scored(replace(subject, classifier=stream), variant, CHEAP)
+    yield from _seeded(subject, ("CA", "average"), CHEAP)
 
 
 def small(subject: Subject) -> Iterator[pd.DataFrame]:
     """Average pooling and the paper's stream, dull and sharp, on images of 32 pixels."""
-    taught = teaching(subject, RECIPES["quick"])
     protocol = CausalProtocol(steps=10, blur=(25, 12.0))
-    yield _scored(subject, "GAP", {**CHEAP, **SCORE}, protocol)
-    for variant in ("CA", "sharp"):
-        explained = replace(subject, classifier=taught.stream(**VARIANTS[variant]))
-        yield _scored(explained, variant, {**CHEAP, **SCORE}, protocol)
+    yield from _seeded(subject, ("CA", "sharp"), {**CHEAP, **SCORE}, protocol)
+
+
+def _seeded(
+    subject: Subject,
+    variants: Sequence[str],
+    makers: Mapping[str, Factory],
+    protocol: CausalProtocol | None = None,
+) -> Iterator[pd.DataFrame]:
+    """Average pooling, and streams of several seeds beside one network."""
+    taught = teaching(subject, RECIPES["quick"])
+    average = _scored(subject, "GAP", makers, protocol)
+    for seed in SEEDS:
+        again = replace(taught, subject=replace(subject, name=f"{subject.name}-seed{seed}"))
+        yield average.assign(network=again.subject.name)
+        for variant in variants:
+            yield _streamed(again, variant, makers, protocol, seed=seed)
 
 
 def _apart(subject: Subject) -> tuple[Dataset[Any], Dataset[Any]]:
@@ -237,6 +238,24 @@ def _scored(
     joined = pd.concat([alone, table], ignore_index=True)
     say(f"{subject.name}: {variant} scored")
     return joined.assign(network=subject.name, variant=variant)
+
+
+def _streamed(
+    taught: Teaching,
+    variant: str,
+    makers: Mapping[str, Factory],
+    protocol: CausalProtocol | None = None,
+    **more: Any,
+) -> pd.DataFrame:
+    """Train and score a stream, and say how even its attention is, before training and after."""
+    options = VARIANTS[variant] | more
+    begun, first = untrained(taught.subject.classifier, **options)
+    stream = taught.stream(**options)
+    table = _scored(replace(taught.subject, classifier=stream), variant, makers, protocol)
+    shown, alone = from_tap(taught.shown, first), table["method"] == "none"
+    found = _state(stream, shown) | {"initial entropy": _state(begun, shown)["entropy"]}
+    table.loc[alone, list(found)] = np.column_stack(list(found.values()))
+    return table
 
 
 def _alone(subject: Subject) -> pd.DataFrame:
