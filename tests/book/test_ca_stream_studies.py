@@ -159,7 +159,6 @@ STORED = {
     "pooling": (SEEDS, {"GAP", *ca_stream.VARIANTS}),
     "curves": (SEEDS, {"CA"}),
     "cifar10": ({f"cifar10-seed{seed}" for seed in range(3)}, {"GAP", "CA", "sharp"}),
-    "photographs": ({"resnet18-seed0"}, {"GAP", "CA", "average"}),
 }
 
 
