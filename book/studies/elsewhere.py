@@ -40,6 +40,9 @@ MOST = 10
 SHOWN = 300
 """Test images that are explained."""
 
+FEWER = 10
+"""Random choices of channels that photographs are looked at with."""
+
 GREY = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 """Mean and standard deviation that the small networks are given."""
 
@@ -186,8 +189,8 @@ def _of_cifar(data: Path) -> pd.DataFrame:
 def _looked_at(
     classifier: Classifier, features: RelevantFeatures, test: Dataset[tuple[Tensor, int]]
 ) -> pd.DataFrame:
-    """Return the ablation curves of a network, how many features it has, and their grid."""
-    curves = ablation_curves(classifier, test, features, MOST, DRAWS)
+    """Return what ablation does to a network, how many features it has, and their grid."""
+    curves = ablation_curves(classifier, test, features, MOST, DRAWS, step=MOST)
     means = curves.groupby(["features", "draw", "k"], as_index=False)[["correct", "p"]].mean()
     images, targets = _stacked(Subset(test, range(SHOWN)))
     spreads = {
@@ -234,7 +237,7 @@ class Animals(NamedTuple):
     def ablation(self) -> pd.DataFrame:
         """Return what each photograph becomes; of random channels the mean of each draw."""
         curves = ablation_curves(
-            self.classifier, self.test, self.features, MOST, DRAWS, batch_size=25, step=MOST
+            self.classifier, self.test, self.features, MOST, FEWER, batch_size=25, step=MOST
         )
         return curves.round(5)
 

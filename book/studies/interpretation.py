@@ -45,10 +45,13 @@ SHOWN = 340
 MOST = 10
 """How many features are silenced at most."""
 
+MAPPED = 5
+"""Random choices of channels that maps are made of."""
+
 LAYERS: dict[str, list[str] | None] = {"all": None, "last": ["stages.2.relu2"]}
 """Where features are looked for."""
 
-STEPS = ("fc", "stages.2", "stages.1", "stages.0", "stem")
+STEPS = ("fc", "stages.2", "stem")
 """What is drawn anew, from the logits down, one after the other."""
 
 GRIDS = (2, 4, 8)
@@ -115,9 +118,9 @@ def ablated() -> Iterator[tuple[str, str, pd.DataFrame]]:
     for name, task, classifier in twins():
         for layers, chosen in LAYERS.items():
             features = features_of(classifier, task, chosen)
-            curves = partial(
-                ablation_curves, classifier, pictures(task, "test", SHOWN), features, MOST, DRAWS
-            )
+            shown = pictures(task, "test", SHOWN)
+            step = 1 if chosen is None else MOST
+            curves = partial(ablation_curves, classifier, shown, features, MOST, DRAWS, step=step)
             yield name, layers, kept(f"vebi.ablation {name} {layers}", curves)
 
 
@@ -161,7 +164,7 @@ def shown(twin: Twin) -> pd.DataFrame:
         "grad-cam": lambda: GradCAM(classifier),
         "edges": lambda: lambda images, _: edge_maps(images),
     }
-    for draw in range(DRAWS):
+    for draw in range(MAPPED):
         moved = features.shuffled(draw)
         methods[f"random {draw}"] = partial(VEBI, classifier, moved)
     tables = []
