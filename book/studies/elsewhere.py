@@ -40,7 +40,7 @@ MOST = 10
 SHOWN = 300
 """Test images that are explained."""
 
-FEWER = 10
+FEWER = 5
 """Random choices of channels that photographs are looked at with."""
 
 GREY = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -111,9 +111,9 @@ class Named(Dataset[tuple[Tensor, int]]):
 
 
 def digits(data: Path) -> Images:
-    """5,000 digits of MNIST to learn from, 500 to test on."""
+    """2,000 digits of MNIST to learn from, 500 to test on."""
     with np.load(data / "small" / "mnist.npz") as file:
-        training = _grey(file["x_train"][:5000], file["y_train"][:5000])
+        training = _grey(file["x_train"][:2000], file["y_train"][:2000])
         test = _grey(file["x_test"][:500], file["y_test"][:500])
     return Images(training, test, mirrored=False, epochs=4)
 
@@ -124,7 +124,7 @@ def garments(data: Path) -> Images:
         every = _grey(file["x"], file["y"])
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(every)))
     training, test = (TensorDataset(*every[part]) for part in (order[:600], order[600:]))
-    return Images(training, test, mirrored=True, epochs=30)
+    return Images(training, test, mirrored=True, epochs=15)
 
 
 def strided() -> Classifier:

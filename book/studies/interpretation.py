@@ -115,13 +115,20 @@ def samples() -> Iterator[pd.DataFrame]:
 
 def ablated() -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Yield networks, layers, and what each picture becomes when channels fall silent."""
-    for name, task, classifier in twins():
-        for layers, chosen in LAYERS.items():
-            features = features_of(classifier, task, chosen)
-            shown = pictures(task, "test", SHOWN)
-            step = 1 if chosen is None else MOST
-            curves = partial(ablation_curves, classifier, shown, features, MOST, DRAWS, step=step)
-            yield name, layers, kept(f"vebi.ablation {name} {layers}", curves)
+    for twin in twins():
+        for layers in LAYERS:
+            name = f"vebi.ablation {twin.name} {layers}"
+            yield twin.name, layers, kept(name, partial(curves_of, twin, layers))
+
+
+def curves_of(twin: Twin, layers: str) -> pd.DataFrame:
+    """Return a network's ablation curves; of the last layer's features the ends alone."""
+    _, task, classifier = twin
+    chosen = LAYERS[layers]
+    features = features_of(classifier, task, chosen)
+    step = 1 if chosen is None else MOST
+    shown = pictures(task, "test", SHOWN)
+    return ablation_curves(classifier, shown, features, MOST, DRAWS, step=step)
 
 
 def ablation() -> Iterator[pd.DataFrame]:
@@ -201,9 +208,10 @@ def choices() -> Iterator[pd.DataFrame]:
 def sanity() -> Iterator[pd.DataFrame]:
     """Networks whose layers are drawn anew: do the maps notice, with the old choice or a new one?
 
-    Beside them the same network explained by random channels of the same layers.
+    Beside them the same network explained by random channels of the same layers. The networks are
+    those of the thin part.
     """
-    for twin in twins():
+    for twin in (twin for twin in twins() if twin.task == "stem"):
         yield kept(f"vebi.sanity {twin.name}", partial(checked, twin))
 
 
