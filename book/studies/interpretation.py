@@ -45,8 +45,8 @@ SHOWN = 340
 MOST = 10
 """How many features are silenced at most."""
 
-MAPPED = 5
-"""Random choices of channels that maps are made of."""
+MAPPED = 1
+"""Random choices of channels that maps are made of, for each network."""
 
 LAYERS: dict[str, list[str] | None] = {"all": None, "last": ["stages.2.relu2"]}
 """Where features are looked for."""
