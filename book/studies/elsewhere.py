@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from itertools import pairwise, product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -67,8 +67,8 @@ class Images(NamedTuple):
         epochs: passes over the training images.
     """
 
-    training: Dataset[tuple[Tensor, int]]
-    test: Dataset[tuple[Tensor, int]]
+    training: Dataset[Any]
+    test: Dataset[Any]
     mirrored: bool
     epochs: int
 
