@@ -11,11 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from benchmarks.checkouts import taking_part
 from benchmarks.race import race
 from benchmarks.report import Record, aims_table, merged, workload_tables
 from benchmarks.workloads import WORKLOADS, quick
+from xaicore.attribution.opticam import has_bfloat16
 
 FOLDER = Path(__file__).parent
 PACKAGES = ("torch", "torchvision", "numpy", "captum", "torchcam", "grad-cam", "quantus")
@@ -54,7 +56,12 @@ def measure(names: Sequence[str], small: bool) -> list[Record]:
     for name in names:
         workload = taking_part(quick(WORKLOADS[name]) if small else WORKLOADS[name])
         print(f"{name}: {', '.join(workload.contenders)}", flush=True)
-        facts = {"side": workload.side, "batch": workload.batch, "commit": commit()}
+        facts = {
+            "side": workload.side,
+            "batch": workload.batch,
+            "commit": commit(),
+            "processor": processor(),
+        }
         records += [facts | record for record in race(name, workload, THREADS)]
     return records
 
@@ -82,7 +89,7 @@ def provenance() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     items = {
         "versions": f"Python {platform.python_version()}, {packages}",
-        "processor": f"{processor()}, {os.cpu_count()} cores; {THREADS} threads used",
+        "threads": str(THREADS),
     }
     return "".join(f"- {name}: {value}\n" for name, value in items.items())
 
@@ -100,11 +107,14 @@ def commit() -> str:
 
 
 def processor() -> str:
-    """Return the name of the processor."""
+    """Return the name of the processor, its cores, and what torch computes with."""
     information = Path("/proc/cpuinfo")
     lines = information.read_text().splitlines() if information.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
+    name = next(names, platform.processor() or platform.machine())
+    kind = torch.backends.cpu.get_cpu_capability()
+    half = "with" if has_bfloat16(torch.device("cpu")) else "without"
+    return f"{name}, {os.cpu_count()} cores, {kind}, {half} bfloat16"
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 Six methods by five metrics over the first ImageNet validation images of the folder that
 ``XAICORE_DATA`` names, with a MobileNetV2: all of them by two processes; a share of them by one
-process, and by the loops that users of other libraries write; a share by the costly methods; and
-twice as many images by two processes as by one. Each measurement has processes of its own, of one
-thread each. What is found is written to ``evaluation_at_scale.md`` and ``.json``.
+process, by two with twice as many images, and by the loops that users of other libraries write,
+in turns and several rounds; and a share by the costly methods. The passes of twelve methods are
+counted with a ResNet-50. Each measurement has processes of its own, of one thread each. What is
+found is written to ``evaluation_at_scale.md`` and ``.json``; ``--parts`` names what to measure
+again, beside what is known.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +28,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision.transforms import v2
 
 from benchmarks.__main__ import commit, processor
+from benchmarks.race import rotated
 from benchmarks.scale_report import (
     BACKWARD,
     CURVE_STEPS,
@@ -33,6 +36,7 @@ from benchmarks.scale_report import (
     agreement,
     costs_table,
     estimate,
+    images_of,
     memory,
     ratios,
     scaling,
@@ -54,27 +58,33 @@ COSTLY = ("opti-cam", "score-cam")
 TWELVE = (*CHEAP, "cam", "ablation-cam", "input-x-gradient", "guided-backprop", *COSTLY)
 CURVES = CausalProtocol(steps=STEPS, blur=None, removed="mean")
 NETWORK, WEIGHTS = "mobilenet_v2", "mobilenet_v2_quant.pt"
+COUNTED, SMALL = "resnet50", 64
+"""The network whose passes are counted, untrained, and the side of the image: neither weights nor
+pixels change how many passes there are, but for feature maps that are constant."""
 NOT_THE_SAME = (
     "Maps of pytorch-grad-cam are brought to [0, 1] before they are enlarged, ours after. Our "
     "curves follow the predicted class, those of the loops the true one. Quantus flips colour "
     "values, not pixels, and its steps must divide the pixels: it takes about twice as many."
 )
 ESTIMATED = (
-    f"From the passes counted on one image ({', '.join(TWELVE)}), by GPUs that make {RATE:.0f} "
-    f"forwards a second and a backward in the time of {BACKWARD:.0f} forwards. Both are "
-    "assumptions, to be replaced by those of the GPU at hand; no GPU was, here. Chunks need "
-    "nothing of each other, so that N GPUs are counted as N times one."
+    f"From the passes counted on one image with a {COUNTED} ({', '.join(TWELVE)}, each by "
+    f"{', '.join(METRICS)}), by GPUs that make {RATE:.0f} forwards a second and a backward in "
+    f"the time of {BACKWARD:.0f} forwards. Both are assumptions: no GPU was at hand here. At R "
+    f"forwards a second the hours are those below times {RATE:.0f} / R; `xaicore evaluate "
+    "--dry-run` measures a few images on the machine at hand. Chunks need nothing of each other: N "
+    "GPUs are counted as N times one."
 )
 PARTS = {
     "whole": "all images, two processes",
     "ours": "a share, one process",
     "torchcam": "the share, a loop over pytorch-grad-cam, captum and torchcam",
     "quantus": "the share, the same loop with the curves of Quantus",
+    "two": "twice the share, two processes",
     "costly": "the costly methods on a share, one process",
-    "one": "weak scaling, one process",
-    "two": "weak scaling, twice the images, two processes",
-    "twelve": "twelve methods on one image: passes",
+    "twelve": f"passes: twelve methods, {COUNTED}, one image of {SMALL} pixels",
 }
+IN_TURNS = ("ours", "torchcam", "quantus", "two")
+"""The parts that are held against each other, round by round."""
 
 
 class Watched(Dataset[Any]):
@@ -96,21 +106,22 @@ class Watched(Dataset[Any]):
         return self.dataset[place]
 
 
-def subject(count: int) -> tuple[Classifier, Watched]:
-    """Return the network and the first images."""
+def subject(count: int, counting: bool = False) -> tuple[Classifier, Watched]:
+    """Return the network and the first images, or what passes are counted with."""
     data = find_data()
     if data is None:
         raise SystemExit("no real images: set XAICORE_DATA to their folder")
-    classifier = Classifier.from_torchvision(NETWORK, data / "weights" / WEIGHTS)
-    folder = data / "imagenet_val1300"
-    square = to_pixels(v2.Resize((SIDE, SIDE)))
+    name, weights = (COUNTED, None) if counting else (NETWORK, data / "weights" / WEIGHTS)
+    classifier = Classifier.from_torchvision(name, weights)
+    folder, side = data / "imagenet_val1300", SMALL if counting else SIDE
+    square = to_pixels(v2.Resize((side, side)))
     table = ImageTable(folder / "images", folder / "labels.csv", square)
     return classifier, Watched(Subset(table, range(count)))
 
 
-def ours(count: int, names: tuple[str, ...], curves: CausalProtocol, out: Path) -> dict[str, Any]:
+def ours(part: str, count: int, names: tuple[str, ...], out: Path) -> dict[str, Any]:
     """Evaluate with xaicore; return what it cost this process, and the means."""
-    classifier, dataset = subject(count)
+    classifier, dataset = subject(count, part == "twelve")
     explainers = {name: METHODS[name](classifier) for name in names}
     with counted(classifier.net) as passes:
         spent = measured(
@@ -121,7 +132,7 @@ def ours(count: int, names: tuple[str, ...], curves: CausalProtocol, out: Path) 
                 METRICS,
                 out=out,
                 baseline="mean",
-                curves=curves,
+                curves=CURVES,
                 batch_size=min(BATCH, count),
                 chunk_size=BATCH,
                 progress=None,
@@ -202,19 +213,12 @@ def run_part(name: str, sizes: argparse.Namespace, folder: Path) -> list[dict[st
 def work_part(name: str, sizes: argparse.Namespace) -> None:
     """Do a part in this process, and leave what is found in a file."""
     torch.set_num_threads(1)
-    out = sizes.folder / f"run-{name}"
     if name in ("torchcam", "quantus"):
         found = theirs(sizes.share, name)
     else:
-        count, methods, curves = {
-            "whole": (sizes.images, CHEAP, CURVES),
-            "ours": (sizes.share, CHEAP, CURVES),
-            "costly": (sizes.costly, COSTLY, CURVES),
-            "one": (sizes.share, CHEAP, CURVES),
-            "two": (2 * sizes.share, CHEAP, CURVES),
-            "twelve": (1, TWELVE, CURVES),
-        }[name]
-        found = ours(count, methods, curves, out)
+        methods = {"costly": COSTLY, "twelve": TWELVE}.get(name, CHEAP)
+        images = images_of(name, vars(sizes))
+        found = ours(name, images, methods, sizes.folder / f"run-{name}")
     rank = os.environ.get("RANK", "0")
     (sizes.folder / f"{name}.{rank}.json").write_text(json.dumps(found))
 
@@ -223,7 +227,8 @@ def main() -> None:
     """Measure every part and write what was found."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluation_at_scale")
     parser.add_argument("--images", type=int, default=1000, help="how many in all")
-    parser.add_argument("--share", type=int, default=16, help="how many for the comparison")
+    parser.add_argument("--share", type=int, default=24, help="how many for the comparison")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of the comparison")
     parser.add_argument("--costly", type=int, default=2, help="how many for the costly methods")
     parser.add_argument("--parts", default=",".join(PARTS), help="what to measure")
     parser.add_argument("--output", type=Path, default=FOLDER, help="folder of what is written")
@@ -235,15 +240,15 @@ def main() -> None:
         return
     file = options.output / "evaluation_at_scale.json"
     known = json.loads(file.read_text()) if file.is_file() else {}
-    for name in options.parts.split(","):
+    for name, turn in turns(options.parts.split(","), options.rounds):
         load = os.getloadavg()[0]
         with TemporaryDirectory() as folder:
             found = run_part(name, options, Path(folder))
-        sizes = {key: getattr(options, key) for key in ("images", "share", "costly")}
+        part = known[name] if turn else {"rounds": [], "loads": []}
         known[name] = {
-            "processes": found,
-            "load before": load,
-            "sizes": sizes,
+            "rounds": [*part["rounds"], found],
+            "loads": [*part["loads"], round(load, 1)],
+            "sizes": {key: getattr(options, key) for key in ("images", "share", "costly")},
             "steps": STEPS,
             "commit": commit(),
             "torch": torch.__version__,
@@ -254,16 +259,27 @@ def main() -> None:
     (options.output / "evaluation_at_scale.md").write_text(report(known), encoding="utf-8")
 
 
+def turns(names: Sequence[str], rounds: int) -> Iterator[tuple[str, int]]:
+    """Yield what to measure, and in which round: what is compared in turns, then the rest."""
+    compared = tuple(name for name in names if name in IN_TURNS)
+    for turn in range(rounds if compared else 0):
+        yield from ((name, turn) for name in rotated(compared, turn))
+    yield from ((name, 0) for name in names if name not in IN_TURNS)
+
+
 def report(known: dict[str, Any]) -> str:
     """Return what was found, for reading; what is not measured yet is named."""
     parts = {name: known[name] for name in PARTS if name in known}
     missing = [title for name, title in PARTS.items() if name not in known]
     latest = list(parts.values())[-1]
-    loads = ", ".join(f"{part['load before']:.1f}" for part in parts.values())
+    loads = [load for part in parts.values() for load in part["loads"]]
+    commits = ", ".join(sorted({part["commit"] for part in parts.values()}))
     sections = [
-        "# An evaluation at scale\n\nWritten by `python -m benchmarks.evaluation_at_scale`.\n\n"
-        f"- commit: {latest['commit']}\n- torch {latest['torch']}, {latest['processor']}, one "
-        f"thread for each process\n- load of the machine before each part: {loads}\n"
+        "# An evaluation at scale\n\nWritten by `python -m benchmarks.evaluation_at_scale`; "
+        "`README.md` says how to read it.\n\n"
+        f"- commit: {commits}\n- torch {latest['torch']}, {latest['processor']}, one "
+        f"thread for each process\n- others worked on the machine: its load before each part was "
+        f"{min(loads):.1f} to {max(loads):.1f}\n"
         f"- {NETWORK} with weights converted from a quantised network, images of {SIDE} pixels, "
         f"batches of {BATCH}, curves of {STEPS} steps, removed pixels: the mean colour\n"
         f"- all images and the shares: {', '.join(CHEAP)}; costly: {', '.join(COSTLY)}\n"
@@ -278,7 +294,7 @@ def report(known: dict[str, Any]) -> str:
         sections.append(agreement(parts))
     if "whole" in parts:
         sections.append(f"## Memory\n\n{memory(parts['whole'])}")
-    if {"one", "two"} <= set(parts):
+    if {"ours", "two"} <= set(parts):
         sections.append(f"## Scaling\n\n{scaling(parts)}")
     if "twelve" in parts:
         guess = "\n".join(estimate(parts["twelve"], steps) for steps in CURVE_STEPS)

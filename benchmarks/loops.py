@@ -1,9 +1,10 @@
 """The loops that users of other libraries write: six methods, five metrics, image batches of eight.
 
 Maps come from pytorch-grad-cam and captum, AD and AI from torchcam; AG, which none of them has, is
-written by hand. Both curves come from torchcam, or from Quantus, where insertion is the deletion of
-the opposite map. Everything is masked in the normalised image, as these libraries do: removed
-pixels are the mean colour.
+written by hand, with one forward of the images for all methods and one of what each map shows.
+Both curves come from torchcam, or from Quantus, where insertion is the deletion of the opposite
+map. Everything is masked in the normalised image, as these libraries do: removed pixels are the
+mean colour.
 """
 
 from __future__ import annotations
@@ -56,9 +57,10 @@ def loop(
     count = 0
     for inputs, targets in batches:
         count += len(inputs)
+        p = _probability(net, inputs, targets)
         for name, make in makers.items():
             maps = make(inputs, targets)
-            found = [*_confidences(net, inputs, targets, maps)]
+            found = [*_confidences(net, inputs, targets, maps, p)]
             found += curves(net, inputs, targets, maps, steps)
             sums[name] += np.array(found) * len(inputs)
     names = ("AD", "AI", "AG", "insertion", "deletion")
@@ -103,18 +105,19 @@ def of_quantus(
 
 
 def _confidences(
-    net: nn.Module, inputs: Tensor, targets: Tensor, maps: Tensor
+    net: nn.Module, inputs: Tensor, targets: Tensor, maps: Tensor, p: Tensor
 ) -> tuple[float, float, float]:
     metric = ClassificationMetric(Given(net, maps), SOFTMAX)
     metric.update(inputs, targets.tolist())
     found = metric.summary()
-    with torch.no_grad():
-        p, o = (
-            SOFTMAX(net(shown)).gather(1, targets[:, None])[:, 0].double()
-            for shown in (inputs, inputs * maps[:, None])
-        )
+    o = _probability(net, inputs * maps[:, None], targets)
     gain = ((o - p).clamp(min=0) / (1 - p)).nan_to_num(0)
     return found["avg_drop"], found["conf_increase"], gain.mean().item()
+
+
+@torch.no_grad()
+def _probability(net: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    return SOFTMAX(net(inputs)).gather(1, targets[:, None])[:, 0].double()
 
 
 def _cam(method: BaseCAM, inputs: Tensor, targets: Tensor) -> Tensor:

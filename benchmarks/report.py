@@ -55,8 +55,17 @@ def ratio(records: Sequence[Record], ours: str, peer: str, seconds: str) -> Rati
     """
     by_round = {(r["contender"], r["round"]): r[seconds] for r in records}
     rounds = sorted({r["round"] for r in records})
-    ratios = [by_round[peer, turn] / by_round[ours, turn] for turn in rounds]
+    return of_rounds([by_round[peer, turn] / by_round[ours, turn] for turn in rounds])
+
+
+def of_rounds(ratios: Sequence[float]) -> Ratio:
+    """Return the median and the extremes of the ratios of several rounds."""
     return Ratio(statistics.median(ratios), min(ratios), max(ratios))
+
+
+def spread(found: Ratio) -> str:
+    """Return a ratio for a table: the median, and in brackets the extremes."""
+    return f"{found.median:.3g} ({found.low:.3g}–{found.high:.3g})"
 
 
 def verdict(found: Ratio, factor: float) -> str:
@@ -77,7 +86,7 @@ def aims_table(records: Sequence[Record], aims: Iterable[Aim] = AIMS) -> str:
         cells = []
         for seconds in ("wall_s", "cpu_s"):
             found = min(ratio(mine, aim.ours, peer, seconds) for peer in peers)
-            cells += [_spread(found), verdict(found, aim.factor)]
+            cells += [spread(found), verdict(found, aim.factor)]
         rows.append([aim.text, f"{aim.factor:.3g}", *cells])
     header = ["aim", "at least", "wall: times faster", "met", "CPU: times faster", "met"]
     return markdown(header, rows)
@@ -90,7 +99,8 @@ def workload_tables(records: Sequence[Record]) -> str:
         mine = [r for r in records if r["workload"] == name]
         workload = WORKLOADS[name]
         how = f"{mine[0]['side']} px, batch of {mine[0]['batch']}, {_rounds(mine)}"
-        measured = f"{workload.network}, {workload.layer}, {how}; commit {mine[0]['commit']}"
+        where = f"{mine[0]['processor']}; commit {mine[0]['commit']}"
+        measured = f"{workload.network}, {workload.layer}, {how}; {where}"
         parts.append(f"### {workload.title}\n\n{measured}.\n")
         contenders = dict.fromkeys(r["contender"] for r in mine)
         ordered = sorted(contenders, key=workload.contenders.index)
@@ -132,13 +142,9 @@ def _row(records: Sequence[Record], first: str, contender: str) -> list[str]:
         *(f"{about}{seconds:.3g}" for seconds in middle.values()),
         *(f"{last[kind]:.5g}" for kind in ("forwards", "heads", "backwards", "whole")),
         *(f"{max(r[kind] for r in mine):.0f}" for kind in ("peak_mib", "added_mib")),
-        *(_spread(found) for found in ratios),
+        *(spread(found) for found in ratios),
         "–" if _missing(last["difference"]) else f"{last['difference']:.1g}",
     ]
-
-
-def _spread(found: Ratio) -> str:
-    return f"{found.median:.3g} ({found.low:.3g}–{found.high:.3g})"
 
 
 def _rounds(records: Sequence[Record]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from statistics import median
 from typing import Any
 
-from benchmarks.report import markdown
+from benchmarks.report import Ratio, markdown, of_rounds, spread
 
 Found = Mapping[str, Any]
 
@@ -21,6 +22,7 @@ HEADER = (
     "what",
     "processes",
     "images",
+    "rounds",
     "wall s",
     "images/s",
     "CPU s per image",
@@ -31,82 +33,91 @@ HEADER = (
 
 
 def costs_table(parts: Mapping[str, Found], titles: Mapping[str, str]) -> str:
-    """Return what every part took."""
+    """Return what every part took, the median of its rounds."""
     rows = []
     for name, part in parts.items():
-        processes, images = part["processes"], images_of(name, part)
-        wall = max(process["wall"] for process in processes)
+        images = images_of(name, part["sizes"])
+        wall, cpu, forwards, backwards = (
+            median(values(part, key)) for key in ("wall", "cpu", "forwards", "backwards")
+        )
         rows.append(
             [
                 titles[name],
-                str(len(processes)),
+                str(len(part["rounds"][0])),
                 str(images),
+                str(len(part["rounds"])),
                 f"{wall:.0f}",
                 f"{images / wall:.2f}",
-                f"{total(processes, 'cpu') / images:.2f}",
-                f"{total(processes, 'forwards') / images:.1f}",
-                f"{total(processes, 'backwards') / images:.1f}",
-                f"{max(process['peak'] for process in processes):.0f}",
+                f"{cpu / images:.2f}",
+                f"{forwards / images:.1f}",
+                f"{backwards / images:.1f}",
+                f"{max(process['peak'] for found in part['rounds'] for process in found):.0f}",
             ]
         )
     return markdown(HEADER, rows)
 
 
-def images_of(name: str, part: Found) -> int:
+def images_of(name: str, sizes: Mapping[str, int]) -> int:
     """Return the images of a part."""
-    sizes = part["sizes"]
     counts = {"whole": sizes["images"], "costly": sizes["costly"], "twelve": 1}
-    return int(counts.get(name, sizes["share"] * (2 if name == "two" else 1)))
+    return counts.get(name, sizes["share"] * (2 if name == "two" else 1))
 
 
-def total(processes: Sequence[Found], key: str) -> float:
-    """Return a cost of all processes together."""
-    return float(sum(process[key] for process in processes))
+def values(part: Found, key: str) -> list[float]:
+    """Return what each round took: the last process's wall time, the sum of all other costs."""
+    together = max if key == "wall" else sum
+    return [float(together(process[key] for process in found)) for found in part["rounds"]]
+
+
+def against(part: Found, other: Found, key: str) -> Ratio:
+    """Return a cost over that of another part, round by round."""
+    pairs = zip(values(part, key), values(other, key), strict=False)
+    return of_rounds([one / another for one, another in pairs])
 
 
 def ratios(parts: Mapping[str, Found]) -> str:
     """Return how many times as much each loop took as xaicore, on the same images."""
-    ours, lines = parts["ours"]["processes"], []
+    lines = []
     for name in ("torchcam", "quantus"):
-        loop = parts[name]["processes"]
-        times = {
-            key: total(loop, key) / total(ours, key)
+        wall, cpu, forwards, backwards = (
+            against(parts[name], parts["ours"], key)
             for key in ("wall", "cpu", "forwards", "backwards")
-        }
+        )
         lines.append(
-            f"- The loop with the curves of {name}: {times['wall']:.1f} times the wall time, "
-            f"{times['cpu']:.1f} times the CPU time, {times['forwards']:.1f} times the forwards "
-            f"and {times['backwards']:.1f} times the backwards of xaicore."
+            f"- The loop with the curves of {name}: {spread(wall)} times the wall time, "
+            f"{spread(cpu)} times the CPU time, {forwards.median:.1f} times the forwards and "
+            f"{backwards.median:.1f} times the backwards of xaicore."
         )
     return "\n".join(lines)
 
 
 def agreement(parts: Mapping[str, Found]) -> str:
     """Return how far the means of AD and of the curves are from torchcam's."""
-    ours, theirs = (parts[name]["processes"][0]["means"] for name in ("ours", "torchcam"))
+    ours, theirs = (parts[name]["rounds"][0][0]["means"] for name in ("ours", "torchcam"))
     gaps = {
         metric: max(abs(ours[name][metric] - theirs[name][metric]) for name in ours)
         for metric in ("AD", "AI", "AG", "insertion", "deletion")
     }
-    told = ", ".join(f"{metric} {gap:.3f}" for metric, gap in gaps.items())
-    return f"Largest difference of a mean between xaicore and that loop: {told}."
+    listed = ", ".join(f"{metric} {gap:.3f}" for metric, gap in gaps.items())
+    return f"Largest difference of a mean between xaicore and that loop: {listed}."
 
 
 def memory(part: Found) -> str:
     """Return how the peak of memory grew while a run went on."""
-    told = [
+    grown = [
         f"{first:.0f} MiB early on, {last:.0f} MiB at the end"
-        for first, last in ((p["peaks"][1], p["peaks"][-1]) for p in part["processes"])
+        for first, last in ((p["peaks"][1], p["peaks"][-1]) for p in part["rounds"][0])
     ]
-    return f"Peak of memory of each process, as images were read: {'; '.join(told)}."
+    return f"Peak of memory of each process, as images were read: {'; '.join(grown)}."
 
 
 def scaling(parts: Mapping[str, Found]) -> str:
     """Return what two processes reach with twice the images."""
-    one, two = (max(p["wall"] for p in parts[name]["processes"]) for name in ("one", "two"))
+    wall, cpu = (against(parts["two"], parts["ours"], key) for key in ("wall", "cpu"))
+    each = Ratio(*(value / 2 for value in cpu))
     return (
-        f"Weak scaling: {one:.0f} s for one process, {two:.0f} s for two with twice the images, "
-        f"an efficiency of {100 * one / two:.0f} %."
+        f"Weak scaling: two processes with twice the images take {spread(wall)} times the wall "
+        f"time of one, and {spread(each)} times the CPU time an image."
     )
 
 
@@ -117,13 +128,14 @@ def estimate(twelve: Found, steps: int) -> str:
         twelve: the measurement of twelve methods.
         steps: the steps of insertion and deletion in the estimate.
     """
-    (process,), methods = twelve["processes"], len(twelve["processes"][0]["means"])
+    (process,) = twelve["rounds"][0]
+    methods = len(process["means"])
     more = methods * 2 * (steps - twelve["steps"])
     forwards = process["forwards"] + more
     work = forwards + BACKWARD * process["backwards"]
     hours = [IMAGES * work / RATE / gpus / 3600 for gpus in GPUS]
-    told = ", ".join(f"{h:.1f} h on {g}" for h, g in zip(hours, GPUS, strict=True))
+    listed = ", ".join(f"{h:.1f} h on {g}" for h, g in zip(hours, GPUS, strict=True))
     return (
         f"- curves of {steps} steps: {forwards} forwards and {process['backwards']} backwards an "
-        f"image; {told} GPUs"
+        f"image; {listed} GPUs"
     )

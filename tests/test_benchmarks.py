@@ -37,6 +37,7 @@ def record(contender, turn, seconds, **others):
         "side": 224,
         "batch": 8,
         "commit": "abc",
+        "processor": "a processor",
         "wall_s": seconds,
         "cpu_s": seconds,
         "scale": 1.0,

@@ -112,7 +112,7 @@ class Claim:
         chapter: the chapter that measures it.
         tests: what must hold.
         records: the stored records, ``{network}`` for the name of the network. A list is tried in
-            its order, network by network; a table has several by name.
+            its order, network by network; a table has several by name, strings or lists.
         expected: the verdict at the last look; a test of the package fails when it flips.
         scales: the names of the scales at which it can be tested.
         compare: the column of the records, or ``"records"``, that tells the quantities apart.
@@ -133,7 +133,7 @@ class Claim:
     source: str
     chapter: str
     tests: Sequence[Test]
-    records: str | Sequence[str] | Mapping[str, str]
+    records: str | Sequence[str] | Mapping[str, str | Sequence[str]]
     expected: str
     scales: Sequence[str]
     compare: str = "method"
@@ -158,9 +158,11 @@ class Claim:
 
     def patterns(self) -> dict[str, list[str]]:
         """Return the stored records, by what the claim calls them: each a list to be tried."""
-        if isinstance(self.records, Mapping):
-            return {name: [pattern] for name, pattern in self.records.items()}
-        return {"": [self.records] if isinstance(self.records, str) else list(self.records)}
+        by_name = self.records if isinstance(self.records, Mapping) else {"": self.records}
+        return {
+            name: [given] if isinstance(given, str) else list(given)
+            for name, given in by_name.items()
+        }
 
     @property
     def metrics(self) -> list[str]:
@@ -279,7 +281,7 @@ def printed(claim: Claim, figures: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for metric, name in product(claim.metrics, claim.quantities):
         own = claim.name(name, "published")
-        row = {"metric": metric, "method": own if methods else claim.where["method"]}
+        row = {"metric": metric, "method": own if methods else claim.where.get("method", "")}
         row |= {"variant": "" if methods else own}
         found = here[(here[list(row)] == pd.Series(row)).all(axis=1)]
         rows.append(found[["network", "metric", "value"]].assign(name=name))

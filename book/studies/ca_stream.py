@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -29,6 +29,7 @@ from xaicore import attribution as methods
 from xaicore.classifier import Classifier
 from xaicore.data.flowers import Flowers
 from xaicore.evaluation import measure
+from xaicore.masking import mask
 from xaicore.metrics import CausalProtocol
 from xaicore.metrics.faithfulness import probability
 from xaicore.models.ca_stream import CAStream, Look, known_architecture
@@ -128,14 +129,8 @@ def pooling(subject: Subject) -> Iterator[pd.DataFrame]:
     """Average pooling, the paper's stream and its variants, and how even their attention is."""
     taught = teaching(subject, RECIPES["quick"])
     yield _scored(subject, "GAP", CHEAP)
-    for variant, options in VARIANTS.items():
-        begun, first = untrained(subject.classifier, **options)
-        stream = taught.stream(**options)
-        table = _scored(replace(subject, classifier=stream), variant, CHEAP)
-        shown, alone = from_tap(taught.shown, first), table["method"] == "none"
-        found = _state(stream, shown) | {"initial entropy": _state(begun, shown)["entropy"]}
-        table.loc[alone, list(found)] = np.column_stack(list(found.values()))
-        yield table
+    for variant in VARIANTS:
+        yield _streamed(taught, variant, CHEAP)
 
 
 def curves(subject: Subject) -> Iterator[pd.DataFrame]:
@@ -144,9 +139,26 @@ def curves(subject: Subject) -> Iterator[pd.DataFrame]:
     Of the average it is in the benchmark, and of Opti-CAM's fast preset in the Opti-CAM chapter's
     study of iterations, for the same images.
     """
-    explained = replace(subject, classifier=teaching(subject, RECIPES["quick"]).stream())
+    taught = teaching(subject, RECIPES["quick"])
     protocol = CausalProtocol(steps=10, blur=WIDE_BLUR)
-    yield _scored(explained, "CA", {**CHEAP, **SCORE, **OPTI}, protocol)
+    yield _streamed(taught, "CA", {**CHEAP, **SCORE, **OPTI}, protocol)
+
+
+def masked(subject: Subject) -> Iterator[pd.DataFrame]:
+    """How long what is pooled is, of images as they are and behind their Grad-CAM."""
+    taught = teaching(subject, RECIPES["quick"])
+    average, _ = untrained(subject.classifier, sharpness=0.0, initial="average")
+    chosen = ("CA", "sharp", "sharper", "unscaled", "S3")
+    streams = {variant: taught.stream(**VARIANTS[variant]) for variant in chosen}
+    for variant, stream in {"GAP": average, **streams}.items():
+        for part, images, targets in batches(subject):
+            saliency = methods.GradCAM(stream)(images, targets)
+            behind = mask(images, saliency, images.new_zeros(1))
+            columns: dict[str, Any] = {"network": subject.name, "variant": variant}
+            columns |= {"image": range(part.start, part.stop), "target": targets}
+            columns["p"], columns["length"] = _believed(stream, images, targets)
+            columns["o"], columns["masked length"] = _believed(stream, behind, targets)
+            yield pd.DataFrame(columns)
 
 
 def beginning(subject: Subject) -> Iterator[pd.DataFrame]:
@@ -180,22 +192,32 @@ def validation(subject: Subject) -> Iterator[pd.DataFrame]:
 
 
 def photographs(subject: Subject) -> Iterator[pd.DataFrame]:
-    """Average pooling and streams of the two starts, on photographs that are few."""
-    taught = teaching(subject, RECIPES["quick"])
-    yield _scored(subject, "GAP", CHEAP)
-    for variant in ("CA", "average"):
-        stream = taught.stream(**VARIANTS[variant])
-        yield _scored(replace(subject, classifier=stream), variant, CHEAP)
+    """Average pooling and a stream of each start, on photographs that are few."""
+    makers = {"grad-cam": methods.GradCAM}
+    yield from _seeded(subject, ("CA", "average"), makers, seeds=SEEDS[:1])
 
 
 def small(subject: Subject) -> Iterator[pd.DataFrame]:
     """Average pooling and the paper's stream, dull and sharp, on images of 32 pixels."""
-    taught = teaching(subject, RECIPES["quick"])
     protocol = CausalProtocol(steps=10, blur=(25, 12.0))
-    yield _scored(subject, "GAP", {**CHEAP, **SCORE}, protocol)
-    for variant in ("CA", "sharp"):
-        explained = replace(subject, classifier=taught.stream(**VARIANTS[variant]))
-        yield _scored(explained, variant, {**CHEAP, **SCORE}, protocol)
+    yield from _seeded(subject, ("CA", "sharp"), {**CHEAP, **SCORE}, protocol)
+
+
+def _seeded(
+    subject: Subject,
+    variants: Sequence[str],
+    makers: Mapping[str, Factory],
+    protocol: CausalProtocol | None = None,
+    seeds: Sequence[int] = SEEDS,
+) -> Iterator[pd.DataFrame]:
+    """Average pooling, and streams of several seeds beside one network."""
+    taught = teaching(subject, RECIPES["quick"])
+    average = _scored(subject, "GAP", makers, protocol)
+    for seed in seeds:
+        again = replace(taught, subject=replace(subject, name=f"{subject.name}-seed{seed}"))
+        yield average.assign(network=again.subject.name)
+        for variant in variants:
+            yield _streamed(again, variant, makers, protocol, seed=seed)
 
 
 def _apart(subject: Subject) -> tuple[Dataset[Any], Dataset[Any]]:
@@ -239,6 +261,24 @@ def _scored(
     return joined.assign(network=subject.name, variant=variant)
 
 
+def _streamed(
+    taught: Teaching,
+    variant: str,
+    makers: Mapping[str, Factory],
+    protocol: CausalProtocol | None = None,
+    **more: Any,
+) -> pd.DataFrame:
+    """Train and score a stream, and say how even its attention is, before training and after."""
+    options = VARIANTS[variant] | more
+    begun, first = untrained(taught.subject.classifier, **options)
+    stream = taught.stream(**options)
+    table = _scored(replace(taught.subject, classifier=stream), variant, makers, protocol)
+    shown, alone = from_tap(taught.shown, first), table["method"] == "none"
+    found = _state(stream, shown) | {"initial entropy": _state(begun, shown)["entropy"]}
+    table.loc[alone, list(found)] = np.column_stack(list(found.values()))
+    return table
+
+
 def _alone(subject: Subject) -> pd.DataFrame:
     """What the network says of each image."""
     rows = []
@@ -257,6 +297,20 @@ def _alone(subject: Subject) -> pd.DataFrame:
 
 
 @torch.no_grad()
+def _believed(stream: CAStream, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the probability of the targets, and the length of what was pooled last."""
+    look = stream.net.look(stream.normalised(images))
+    pooled = stream.net.pool(look)
+    found = stream.net.classify(pooled.query)
+    return probability(found, targets), _length(pooled.attention[-1], look.features[-1])
+
+
+def _length(attention: Tensor, maps: Tensor) -> Tensor:
+    """The length of what attention pools of feature maps, image by image."""
+    return (attention * maps).sum((2, 3)).norm(dim=1)
+
+
+@torch.no_grad()
 def _state(stream: CAStream, shown: Looks) -> dict[str, np.ndarray]:
     """What the last attention of a stream is like, image by image.
 
@@ -266,9 +320,8 @@ def _state(stream: CAStream, shown: Looks) -> dict[str, np.ndarray]:
     parts = []
     for look, _ in shown.batches():
         attention, maps = stream.net.pool(look).attention[-1], look.features[-1]
-        pooled, average = (attention * maps).sum((2, 3)), maps.mean((2, 3))
         room = 1 - attention.square().sum((1, 2, 3))
-        length = pooled.norm(dim=1) / average.norm(dim=1)
+        length = _length(attention, maps) / maps.mean((2, 3)).norm(dim=1)
         parts.append(torch.stack([evenness(attention), room, length]))
     found = torch.cat(parts, dim=1).double().numpy()
     return dict(zip(("entropy", "room", "length"), found, strict=True))
@@ -296,6 +349,7 @@ STUDIES = {
     "beginning": Study(beginning, 24, {"cifar10": 20, "resnet18": 24, "resnet50": 24}),
     "pooling": Study(pooling, 300, {}),
     "curves": Study(curves, 300, {}),
+    "masked": Study(masked, 300, {}),
     "photographs": Study(photographs, 0, {"resnet18": 300}),
     "cifar10": Study(small, 0, {"cifar10": 300}),
 }

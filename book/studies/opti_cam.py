@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
+from typing import Any
 
 import pandas as pd
 import torch
@@ -14,7 +16,7 @@ from studies.scoring import batches, ranked, saliency, scored
 from studies.subjects import Subject
 from xaicore import attribution as methods
 from xaicore.attribution import Explainer
-from xaicore.attribution.opticam import NORMALIZATIONS, OBJECTIVES
+from xaicore.attribution.opticam import NORMALIZATIONS, OBJECTIVES, PRESETS
 from xaicore.classifier import Classifier
 from xaicore.evaluation import measure
 from xaicore.metrics import (
@@ -37,12 +39,25 @@ RIVALS: dict[str, Factory] = {
     "score-cam": methods.ScoreCAM,
     "opti-cam": methods.OptiCAM,
 }
+PAIRS = tuple(product(OBJECTIVES, NORMALIZATIONS))
+"""Every objective with every normalisation."""
+
+DECISIVE = tuple(
+    (objective, normalization)
+    for objective, normalization in PAIRS
+    if objective == "mask" or normalization == "range"
+)
+"""Those that the paper compares: each option beside the default of the other."""
+
 LAYERS = {
     "SmallResNet": ("stem", "stages.0", "stages.1", "stages.2"),
     "ResNet": ("layer1", "layer2", "layer3", "layer4"),
 }
 CHEAP = {name: RIVALS[name] for name in ("grad-cam", "grad-cam++", "opti-cam")}
 """Without Score-CAM, where it would have to explain everything several times."""
+
+QUICK: dict[str, Factory] = {**CHEAP, "opti-cam": partial(methods.OptiCAM, preset="fast")}
+"""For photographs, where Opti-CAM is optimised many times: in its fast preset."""
 
 
 def baselines(subject: Subject) -> Iterator[pd.DataFrame]:
@@ -68,17 +83,20 @@ def comparison(subject: Subject) -> Iterator[pd.DataFrame]:
         yield table.assign(network=subject.name, seconds=kept["seconds"])
 
 
-def objectives(subject: Subject) -> Iterator[pd.DataFrame]:
-    """Every objective with every normalisation; a map is used as it was optimised."""
-    for objective in OBJECTIVES:
-        for normalization in NORMALIZATIONS:
-            explain = methods.OptiCAM(
-                subject.classifier, objective=objective, normalization=normalization
-            )
-            variant = f"{objective} {normalization}"
-            label = "opti-cam" if variant == "mask range" else f"opti-cam {variant}"
-            kept = subject.maps(label, explain, "{}")
-            yield scored(subject, kept, explain.saliency, variant=variant)
+def objectives(
+    subject: Subject,
+    pairs: Sequence[tuple[str, str]] = PAIRS,
+    preset: str = "paper",
+) -> Iterator[pd.DataFrame]:
+    """Objectives with normalisations; a map is used as it was optimised."""
+    for objective, normalization in pairs:
+        explain = methods.OptiCAM(
+            subject.classifier, objective=objective, normalization=normalization, preset=preset
+        )
+        variant = f"{objective} {normalization}"
+        label = "opti-cam" if variant == "mask range" else f"opti-cam {variant}"
+        kept = _explained(subject, label, explain)
+        yield scored(subject, kept, explain.saliency, variant=variant)
 
 
 def iterations(subject: Subject) -> Iterator[pd.DataFrame]:
@@ -88,31 +106,30 @@ def iterations(subject: Subject) -> Iterator[pd.DataFrame]:
         label = "opti-cam" if steps == 100 else f"opti-cam {steps}"
         kept = subject.maps(label, explain, "{}")
         yield scored(subject, kept, method="opti-cam", variant=str(steps))
-    fast = methods.OptiCAM(subject.classifier, preset="fast")
-    kept = subject.maps("opti-cam fast", fast, str(fast.settings))
+    kept = _explained(subject, "opti-cam", QUICK["opti-cam"](subject.classifier))
     yield scored(subject, kept, method="opti-cam", variant="fast")
     for method in ("grad-cam", "score-cam"):
         kept = subject.maps(method, RIVALS[method](subject.classifier), "{}")
         yield scored(subject, kept, method=method, variant="as it is")
 
 
-def layers(subject: Subject) -> Iterator[pd.DataFrame]:
+def layers(subject: Subject, rivals: Mapping[str, Factory] = CHEAP) -> Iterator[pd.DataFrame]:
     """Feature maps of earlier layers."""
     for name in LAYERS[type(subject.classifier.net).__name__]:
         classifier = _at(subject.classifier, name)
-        for method, make in CHEAP.items():
-            kept = subject.maps(f"{method} {name}", make(classifier), "{}")
+        for method, make in rivals.items():
+            kept = _explained(subject, f"{method} {name}", make(classifier))
             yield scored(subject, kept, variant=name, method=method)
 
 
-def classes(subject: Subject) -> Iterator[pd.DataFrame]:
+def classes(subject: Subject, rivals: Mapping[str, Factory] = CHEAP) -> Iterator[pd.DataFrame]:
     """Maps of other classes, judged by the confidence in the true one."""
     order, true = ranked(subject)
     asked = {"true": true, "predicted": order[:, 0], "second": order[:, 1], "least": order[:, -1]}
-    for method, make in CHEAP.items():
+    for method, make in rivals.items():
         for name, targets in asked.items():
             label = method if name == "true" else f"{method} {name}"
-            kept = subject.maps(label, make(subject.classifier), "{}", targets)
+            kept = _explained(subject, label, make(subject.classifier), targets)
             table = scored(subject, kept, variant=name, method=method)
             yield table.assign(predicted=order[:, 0].numpy())
 
@@ -126,13 +143,15 @@ def selectivities(subject: Subject) -> Iterator[pd.DataFrame]:
             yield scored(subject, kept, raised, variant=f"{alpha:g}", method=method)
 
 
-def unnormalised(subject: Subject) -> Iterator[pd.DataFrame]:
+def unnormalised(
+    subject: Subject, rivals: Mapping[str, Factory] = RIVALS
+) -> Iterator[pd.DataFrame]:
     """The network fed with pixels that are not brought to the mean and deviation it learnt from."""
     network = subject.classifier
     raw = Classifier(network.net, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), network.layer)
     fed = replace(subject, classifier=raw)
-    for method, make in {"fake-cam": methods.FakeCAM, **RIVALS}.items():
-        kept = fed.maps(f"{method} unnormalised", make(raw), "{}")
+    for method, make in {"fake-cam": methods.FakeCAM, **rivals}.items():
+        kept = _explained(fed, f"{method} unnormalised", make(raw))
         yield scored(fed, kept, variant="unnormalised", method=method)
 
 
@@ -179,6 +198,16 @@ def robustness(subject: Subject) -> Iterator[pd.DataFrame]:
             )
 
 
+def _explained(
+    subject: Subject, label: str, explain: Explainer, targets: Tensor | None = None
+) -> dict[str, Any]:
+    """Return kept maps, those of a preset that is not the paper's under a name of their own."""
+    settings = getattr(explain, "settings", PRESETS["paper"])
+    if settings == PRESETS["paper"]:
+        return subject.maps(label, explain, "{}", targets)
+    return subject.maps(f"{label} fast", explain, str(settings), targets)
+
+
 def _at(classifier: Classifier, layer: str) -> Classifier:
     """The same network, explained at another layer."""
     mean, std = (values.flatten().tolist() for values in (classifier.mean, classifier.std))
@@ -217,4 +246,10 @@ STUDIES = {
     "unnormalised": Study(unnormalised, 300, {}),
     "sanity": Study(sanity, 100, {}),
     "robustness": Study(robustness, 100, {}),
+    "photographs-objectives": Study(
+        partial(objectives, pairs=DECISIVE, preset="fast"), 0, {"resnet18": 100}
+    ),
+    "photographs-layers": Study(partial(layers, rivals=QUICK), 0, {"resnet18": 100}),
+    "photographs-classes": Study(partial(classes, rivals=QUICK), 0, {"resnet18": 100}),
+    "photographs-unnormalised": Study(partial(unnormalised, rivals=QUICK), 0, {"resnet18": 100}),
 }

@@ -1,8 +1,8 @@
-"""The studies of the VEBI chapter: do its features matter, and where do all methods point?"""
+"""The studies of the part-mask benchmark: what networks rely on, and where all methods point."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 
 import pandas as pd
@@ -15,7 +15,6 @@ from xaicore.attribution import METHODS, Explainer
 from xaicore.attribution.interpretation import (
     VEBI,
     RelevantFeatures,
-    ablation_curves,
     identify,
     responses,
 )
@@ -89,15 +88,16 @@ ATTENTION = {"raw-attention", "rollout", "tibav"}
 
 
 @cache
-def training(task: str) -> Flowers:
-    """Return the pictures that features are identified on."""
-    return Flowers(task, "train", TRAINING)
+def pictures(task: str, split: str, count: int) -> Flowers:
+    """Return the first pictures of a split, rendered once."""
+    return Flowers(task, split, count)
 
 
-@cache
-def features_of(classifier: Classifier, task: str) -> RelevantFeatures:
+def features_of(
+    classifier: Classifier, task: str, layers: Sequence[str] | None = None
+) -> RelevantFeatures:
     """Identify the relevant features of a network on training pictures of its task."""
-    return identify(responses(classifier, training(task)))
+    return identify(responses(classifier, pictures(task, "train", TRAINING), layers))
 
 
 def vebi(classifier: Classifier, task: str, control: int | None = None, **options: bool) -> VEBI:
@@ -147,18 +147,6 @@ def benchmark() -> Iterator[pd.DataFrame]:
     for name, method in in_turn(methods(TWINS[0])):
         every = EVERY.get(name, 1)
         yield kept(f"vebi.benchmark {labelled(name, every)}", partial(score, name, method, every))
-
-
-def ablation() -> Iterator[pd.DataFrame]:
-    """Relevant channels silenced one after another, and as many random ones."""
-    for task in TWINS:
-        for seed in SEEDS:
-            classifier = flower_classifier(task, seed)
-            test, features = Flowers(task, "test", TEST), features_of(classifier, task)
-            table = ablation_curves(classifier, test, features, draws=DRAWS)
-            keys = ["target", "features", "draw", "k"]
-            means = table.groupby(keys, as_index=False)[["correct", "p"]].mean()
-            yield means.assign(task=task, seed=seed)
 
 
 class Blind(Explainer):
@@ -215,12 +203,10 @@ def interventions() -> Iterator[pd.DataFrame]:
     @cache
     def asked(place: int) -> tuple[Interventions, Interventions]:
         classifier = flower_classifier("variety", SEEDS[place])
-        test = intervene(classifier, pictures("test", ASKED), len(SEEDS), place)
-        return test, intervene(classifier, pictures("validation", HELD_TO_ASK), len(SEEDS), place)
-
-    @cache
-    def pictures(split: str, count: int) -> Flowers:
-        return Flowers("variety", split, count)
+        test = intervene(classifier, pictures("variety", "test", ASKED), len(SEEDS), place)
+        return test, intervene(
+            classifier, pictures("variety", "validation", HELD_TO_ASK), len(SEEDS), place
+        )
 
     def score(name: str, method: Make, place: int) -> pd.DataFrame:
         every = ASKED_EVERY.get(name, 1)
@@ -271,6 +257,5 @@ def kept(name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
 STUDIES: Mapping[str, Callable[[], Iterator[pd.DataFrame]]] = {
     "networks": networks,
     "benchmark": benchmark,
-    "ablation": ablation,
     "interventions": interventions,
 }

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+import xaicore as xc
 from studies import ca_stream, cifar, subjects
 from xaicore.data.folders import find_data
 from xaicore.report import stored
@@ -55,6 +56,30 @@ def test_dear_measures_are_taken_of_the_stream(small):
     maps = table[table["method"] != "none"]
     assert {*CAMS, "score-cam", "opti-cam"} < set(maps["method"])
     assert maps[["p", "o", "insertion", "deletion"]].notna().all(axis=None)
+
+
+def test_streams_of_several_seeds_stand_beside_one_network(small):
+    table = pd.concat(list(ca_stream.small(small)), ignore_index=True)
+    assert set(table["network"]) == {f"{small.name}-seed{seed}" for seed in range(3)}
+    assert (table.groupby(["network", "variant", "method"]).size() == 6).all()
+    alone = table[table["method"] == "none"].groupby(["variant", "image"])["p"].nunique()
+    assert (alone["GAP"] == 1).all()
+    assert (alone["CA"] == 3).all()
+
+
+def test_what_is_pooled_is_measured_behind_the_map_too(small):
+    table = pd.concat(list(ca_stream.masked(small)), ignore_index=True)
+    assert (table.groupby("variant").size() == 6).all()
+    average = table[table["variant"] == "GAP"]
+    images, targets = next(iter(torch.utils.data.DataLoader(small.dataset, batch_size=6)))
+    with torch.no_grad():
+        maps = ca_stream.untrained(small.classifier)[0].net
+        features = maps.look(small.classifier.normalised(images)).features[-1]
+    np.testing.assert_allclose(average["length"], features.mean((2, 3)).norm(dim=1), rtol=1e-4)
+    saliency = xc.GradCAM(small.classifier)(images, targets)
+    measured = xc.confidence(small.classifier, images, saliency, targets)
+    for name, values in zip(("p", "o"), measured, strict=True):
+        np.testing.assert_allclose(average[name], values, atol=1e-3)
 
 
 def test_a_stopped_study_does_not_train_or_explain_again(small, monkeypatch):
@@ -130,14 +155,35 @@ def test_the_learning_rate_is_the_one_that_validation_images_chose():
     assert set(tried.index) == set(ca_stream.RATES)
 
 
-def test_stored_comparisons_are_whole():
-    table, source = stored("ca_stream.pooling")
+STORED = {
+    "pooling": (SEEDS, {"GAP", *ca_stream.VARIANTS}),
+    "curves": (SEEDS, {"CA"}),
+    "cifar10": ({f"cifar10-seed{seed}" for seed in range(3)}, {"GAP", "CA", "sharp"}),
+}
+
+
+@pytest.mark.parametrize("study", STORED)
+def test_stored_comparisons_are_whole(study):
+    networks, variants = STORED[study]
+    table, source = stored(f"ca_stream.{study}")
     counts = table.groupby(["network", "variant", "method"])["image"].agg(["nunique", "size"])
     assert (counts == 300).all(axis=None)
     found = table.groupby("variant")["network"].agg(set)
-    assert all(networks == SEEDS for networks in found)
-    assert {"GAP", "CA"} < set(found.index) <= {"GAP", *ca_stream.VARIANTS}
+    assert all(of_variant == networks for of_variant in found)
+    assert set(found.index) == variants
     assert {"command", "network", "images", "commit"} <= set(source)
+
+
+def test_what_is_pooled_is_of_the_streams_that_were_compared():
+    table, _ = stored("ca_stream.masked")
+    keys = ["network", "variant", "image"]
+    assert (table.groupby(keys[:2])["image"].agg(["nunique", "size"]) == 300).all(axis=None)
+    compared = stored("ca_stream.pooling")[0].query("method == 'grad-cam'")
+    both = table.merge(compared, on=keys, suffixes=("", " there"), validate="one_to_one")
+    assert len(both) == len(table)
+    for name in ("p", "o"):
+        close = np.isclose(both[name], both[f"{name} there"], atol=2e-3)
+        assert close.mean() > 0.99
 
 
 def test_the_average_is_that_of_the_benchmark():

@@ -75,7 +75,7 @@ def test_two_processes_of_which_one_dies_write_the_same_records(
     assert done.returncode == 0, done.stderr
     assert mark.exists()
     assert "10 images measured" in done.stdout  # again, if the restart came after the first end
-    assert "image/s" not in done.stderr
+    assert "images/s" not in done.stderr
     same(*(read_records(tmp_path / name) for name in ("one", "two")))
 
 
@@ -148,6 +148,7 @@ def test_a_dry_run_says_the_cost_and_writes_nothing(
     assert "10 images, 10 of them left to measure; 30 records" in printed
     # the image once for both maps and p, once for the gradient, and each of three masked images
     assert "per image: 5.0 forwards, 2.0 backwards" in printed
+    assert "measured: batch 2, of 2 images" in printed
     assert not (tmp_path / "run").exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
 from itertools import product
 from pathlib import Path
 
@@ -15,12 +16,20 @@ from torch.utils.data import TensorDataset
 
 from tests.networks import Counter, classifier, pictures
 from tests.runs.subject import CURVES, METRICS, Hungry, Some, methods, run, same
-from xaicore.attribution import CAM, AblationCAM, GradCAM, LayerCAM, OptiCAM, ScoreCAM
+from xaicore.attribution import CAM, AblationCAM, FakeCAM, GradCAM, LayerCAM, OptiCAM, ScoreCAM
 from xaicore.classifier import Classifier
 from xaicore.evaluation import measure, score
-from xaicore.measurement import Truth
+from xaicore.measurement import Settings, Truth
 from xaicore.runs import evaluate, read_records
+from xaicore.runs.estimate import Estimate, estimate
 from xaicore.runs.folder import Folder
+from xaicore.runs.job import Job
+from xaicore.runs.loading import Items
+from xaicore.runs.plan import Run, Sizes
+from xaicore.runs.progress import Progress
+
+PAPER = Settings(METRICS)
+"""All metrics, with the curves that are the default."""
 
 
 def test_a_run_has_one_row_per_image_method_and_metric_in_that_order() -> None:
@@ -167,6 +176,40 @@ def test_the_batch_size_is_found_and_kept(tmp_path: Path) -> None:
     same(run(model=Classifier(Hungry(99), layer="net.5"), batch_size=4), found)
 
 
+def test_the_search_for_a_batch_size_takes_short_curves() -> None:
+    """Curves of all 16 rows, of the 8 images of a first batch, would take 2 (16 - 1) forwards each;
+    those of 9 steps take 16, and with them the image, its blur, its masking, and one black image.
+    """
+    counter = Counter(classifier().net).eval()
+    job = Job(Classifier(counter, layer="net.5"), {"m": FakeCAM(classifier())}, PAPER)
+    assert Run(job, Items(Some(12)), Sizes()).settled() == Sizes(8, 64, torch.get_num_threads())
+    assert counter.forwards == 8 * (1 + 1 + 1 + 16) + 1
+
+
+def estimated(most: int, batch: int | None = None) -> Estimate:
+    job = Job(Classifier(Hungry(most), layer="net.5"), methods(classifier()), PAPER)
+    return estimate(Run(job, Items(Some(12)), Sizes(batch)))
+
+
+def test_a_probe_grows_until_a_batch_is_whole_or_takes_long_enough_or_memory_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def found(*given: int) -> tuple[int, int]:
+        told = estimated(*given)
+        return told.batches, told.probed
+
+    assert found(99, 6) == (4, 6)
+    assert found(99, 1) == (2, 1)
+    assert found(99) == (4, 8)
+    assert found(5, 4) == (3, 4)
+    monkeypatch.setattr("xaicore.runs.estimate.ENOUGH", 0)
+    assert found(99) == (2, 1)
+    monkeypatch.setattr("xaicore.runs.estimate.PLENTY", 0)
+    assert found(99) == (1, 1)
+    with pytest.raises(MemoryError):
+        estimated(0)
+
+
 def test_memory_that_is_short_for_a_moment_changes_nothing(tmp_path: Path) -> None:
     calm = run(model=Classifier(Hungry(99), layer="net.5"))
     for call in (1, 2, 9, 20):
@@ -279,10 +322,22 @@ def test_the_bar_counts_every_image_once_and_says_the_means(
     found = run(tmp_path / "run", progress=True)
     last = capsys.readouterr().err.splitlines()[-1]
     assert "12/12" in last
+    assert "images/s" in last
     mean = found[found["metric"] == "AD"].groupby("method")["value"].mean()["grad-cam"]
     assert f"AD grad-cam {mean:.3g}" in last
     run(tmp_path / "quiet", progress=None)
     assert capsys.readouterr().err == ""
+
+
+def test_the_bar_counts_a_chunk_that_is_not_finished() -> None:
+    found = run(count=4, metrics=["AD"])
+    half = found[found["image"] < 2]
+    with closing(Progress(8, True)) as bar:
+        for show, records, images in ((bar.open, half, 2), (bar.add, found, 4)):
+            show(records)
+            assert bar.bar.n == images
+            mean = records.groupby("method")["value"].mean()["grad-cam"]
+            assert bar.means().startswith(f"AD grad-cam {mean:.3g} ")
 
 
 def test_nothing_to_do_is_refused() -> None:

@@ -97,7 +97,7 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=int, help="threads of torch on the CPU")
     add("--workers", type=int, default=0, help="processes that read pictures ahead")
     add("--strict", action="store_true", help="stop at the first image that cannot be measured")
-    add("--dry-run", action="store_true", help="measure two batches, say what the run would cost")
+    add("--dry-run", action="store_true", help="measure a few images, say what the run would cost")
 
 
 def _evaluate(options: argparse.Namespace) -> int:

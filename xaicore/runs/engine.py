@@ -151,14 +151,14 @@ def measured(
     )
     for number, parts in portions.items():
         found = []
-        for part in parts:
+        for _ in parts:
             items = next(stream)
             if not begin(number):
                 continue
             found.append(patiently(job, items))
             if run.strict:
                 refuse_failures(found[-1])
-            progress.open(len(part))
+            progress.open(found[-1])
         whole = len(found) == len(parts)
         yield number, pd.concat(found, ignore_index=True) if whole else None
 

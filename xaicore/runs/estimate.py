@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from xaicore.attribution.capture import counted
 from xaicore.runs.engine import patiently, surroundings
 from xaicore.runs.folder import Folder
-from xaicore.runs.plan import Run, Sizes
+from xaicore.runs.plan import Run, Sizes, usual_batch
 
-PROBED = 2
-"""Batches that are measured to know what a run costs: the first warms up, the last counts."""
+ENOUGH = 5.0
+"""Seconds that a batch must take to tell the cost of the others, if it is smaller than they."""
+
+PLENTY = 30.0
+"""Seconds after which the first batch is enough: what warms up is little of it."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,8 @@ class Estimate:
         forwards: images that pass the network, per image.
         backwards: gradients that come back from the logits, per image.
         seconds: per image, in this process.
-        batch: images at once.
-        probed: images of the batch that was timed.
+        probed: images of the batch that was timed, the last one.
+        batches: how many were measured.
     """
 
     images: int
@@ -35,8 +40,8 @@ class Estimate:
     forwards: float
     backwards: float
     seconds: float
-    batch: int
     probed: int
+    batches: int
 
     def __str__(self) -> str:
         """Return the estimate in words."""
@@ -44,50 +49,78 @@ class Estimate:
         return (
             f"{self.images} images, {self.left} of them left to measure; {self.records} records\n"
             f"per image: {self.forwards:.1f} forwards, {self.backwards:.1f} backwards, "
-            f"{self.seconds:.3g} s (a batch of {self.probed} of {self.batch}, after another)\n"
+            f"{self.seconds:.3g} s (measured: batch {self.batches}, of {self.probed} image"
+            f"{'s' * (self.probed > 1)})\n"
             f"left: {self.forwards * self.left:.3g} forwards, {self.backwards * self.left:.3g} "
             f"backwards, {duration(total)} in one process like this one"
         )
 
 
 def estimate(run: Run, folder: Folder | None = None) -> Estimate:
-    """Measure two batches and say what the run would cost; write nothing.
+    """Measure some batches and say what the run would cost; write nothing.
 
     Args:
         run: the run.
         folder: where it may have begun.
+
+    Raises:
+        MemoryError: a batch of the run's size, or one image, does not fit.
     """
     there = folder.manifest if folder else None
-    sizes = (
-        Sizes(there["batch_size"], there["chunk_size"], there["threads"])
-        if there
-        else (run.settled())
-    )
-    assert sizes.batch is not None
-    images, done = len(run.items), 0
+    sizes, done = run.sizes, 0
     if there and folder:
+        sizes = Sizes(there["batch_size"], there["chunk_size"], there["threads"])
         chunks = run.chunks(sizes)
         done = sum(len(chunks[number]) for number in folder.finished())
     with surroundings(sizes):
-        for first in range(0, PROBED * sizes.batch, sizes.batch):
-            places = range(first, min(first + sizes.batch, images)) or range(images)[: sizes.batch]
-            items = [run.items[place] for place in places]
-            with counted(run.job.classifier.net) as passes:
-                began = time.perf_counter()
-                patiently(run.job.in_batches(sizes.batch), items)
-                seconds = time.perf_counter() - began
-    count = len(items)
-    records = images * len(run.job.methods) * len(run.job.settings.metrics)
+        *_, last = batches = list(_probed(run, sizes.batch))
+    images = len(run.items)
     return Estimate(
         images,
         images - done,
-        records,
-        passes.forwards / count,
-        passes.backwards / count,
-        seconds / count,
-        sizes.batch,
-        count,
+        images * len(run.job.methods) * len(run.job.settings.metrics),
+        last.forwards / last.images,
+        last.backwards / last.images,
+        last.seconds / last.images,
+        last.images,
+        len(batches),
     )
+
+
+class Probe(NamedTuple):
+    """What one batch cost."""
+
+    images: int
+    forwards: int
+    backwards: int
+    seconds: float
+
+
+def _probed(run: Run, batch: int | None) -> Iterator[Probe]:
+    """Measure batches, each twice as large, until the second or a later one is enough.
+
+    It is, if it is as large as the batches of the run, or takes long enough. Where the batch size
+    is not given, the search for it would end where memory does, and so does this.
+    """
+    count, whole = len(run.items), batch or usual_batch(run)
+    size, first, done = 1, 0, 0
+    while True:
+        items = [run.items[place % count] for place in range(first, first + size)]
+        try:
+            with counted(run.job.classifier.net) as passes:
+                began = time.perf_counter()
+                patiently(run.job.in_batches(whole), items)
+                seconds = time.perf_counter() - began
+        except MemoryError:
+            if done and batch is None:
+                return
+            raise
+        yield Probe(size, passes.forwards, passes.backwards, seconds)
+        done += 1
+        enough = size == min(whole, count) or seconds > ENOUGH
+        if (done > 1 and enough) or seconds > PLENTY:
+            return
+        first, size = first + size, size if enough else min(2 * size, whole, count)
 
 
 def duration(seconds: float) -> str:

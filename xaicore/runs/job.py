@@ -14,11 +14,15 @@ import torch
 from xaicore.classifier import Classifier
 from xaicore.evaluation import score
 from xaicore.measurement import IN_BOXES, IN_MASKS, MOST_PASSED, Method, Settings, look
+from xaicore.metrics.causal import CAUSAL_PROTOCOLS, CausalProtocol
 from xaicore.runs.loading import Item, same_size, stack, words
 
 KEY = ["image", "method", "metric"]
 COLUMNS = ["image", "target", "method", "metric", "value", "p", "o", "seconds", "degenerate"]
 COLUMNS += ["failed"]
+FEW_STEPS = MOST_PASSED // 2 + 1
+"""With so many steps, the curves of one image fill a forward."""
+
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -50,6 +54,14 @@ class Job:
     def in_batches(self, size: int) -> Job:
         """Return the job for batches of a size, which bounds every forward that it makes itself."""
         return replace(self, settings=replace(self.settings, passed=min(size, MOST_PASSED)))
+
+    def in_brief(self) -> Job:
+        """Return the job with curves of a few steps: enough to fill a forward, and its memory."""
+        curves = CAUSAL_PROTOCOLS.get(str(self.settings.curves), self.settings.curves)
+        if not isinstance(curves, CausalProtocol):
+            return self
+        steps = min(curves.steps or FEW_STEPS, FEW_STEPS)
+        return replace(self, settings=replace(self.settings, curves=replace(curves, steps=steps)))
 
     def records(self, items: Sequence[Item]) -> pd.DataFrame:
         """Return a row for each (image, method, metric), whatever becomes of it.

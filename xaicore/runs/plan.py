@@ -20,8 +20,9 @@ from xaicore.runs.job import PRECISIONS, Job, out_of_memory, release
 from xaicore.runs.loading import Items
 
 CHUNK = 64
+USUAL_BATCH = 64
 FIRST_BATCH = {"cpu": 8}
-"""Where the search for a batch size starts, by device; elsewhere at 64."""
+"""Where the search for a batch size starts, by device; elsewhere at ``USUAL_BATCH``."""
 
 
 @dataclass(frozen=True)
@@ -126,16 +127,24 @@ def checked_metrics(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in NAMES if name in asked)
 
 
+def usual_batch(run: Run) -> int:
+    """Return the batch size that is tried first."""
+    device = run.job.classifier.mean.device.type
+    return min(FIRST_BATCH.get(device, USUAL_BATCH), len(run.items))
+
+
 def largest_batch(run: Run) -> int:
     """Return the batch size that fits, halved from the device's usual one as often as needed.
+
+    Cost: the methods and metrics on one batch, with short curves, for every size that is tried.
 
     Raises:
         MemoryError: not even one image fits.
     """
-    size = min(FIRST_BATCH.get(run.job.classifier.mean.device.type, 64), len(run.items))
+    size = usual_batch(run)
     while True:
         try:
-            run.job.in_batches(size).records([run.items[place] for place in range(size)])
+            run.job.in_brief().in_batches(size).records([run.items[place] for place in range(size)])
             return size
         except Exception as error:
             if not out_of_memory(error):
