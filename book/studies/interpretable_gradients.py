@@ -138,7 +138,6 @@ EXPLAINED = ("plain", "log-probability 1", "loss 1", "gradient penalty")
 EXPLAINERS: dict[str, Factory] = {
     "grad-cam": methods.GradCAM,
     "grad-cam++": methods.GradCAMPlusPlus,
-    "xgrad-cam": methods.XGradCAM,
     "ablation-cam": methods.AblationCAM,
     "score-cam": partial(methods.ScoreCAM, batch_size=64),
     "opti-cam": partial(methods.OptiCAM, preset="fast", iterations=25),
@@ -159,6 +158,11 @@ def shown() -> tuple[Flowers, Tensor]:
     """Return the test flowers, and where their heads are."""
     flowers = Flowers("species", "test", TEST)
     return flowers, (flowers.masks["petal"] + flowers.masks["centre"]).clamp(max=1)
+
+
+def called(seed: int) -> str:
+    """Return the name of a network in the records."""
+    return f"flowers-half-seed{seed}"
 
 
 def fresh(seed: int, averaged: bool = False) -> SmallResNet:
@@ -266,7 +270,7 @@ def networks(variants: Mapping[str, Variant]) -> Iterator[pd.DataFrame]:
     for name, variant in variants.items():
         for seed in SEEDS:
             net, _ = trained(name, variant, seed)
-            yield described(net).assign(variant=name, seed=seed)
+            yield described(net).assign(variant=name, network=called(seed))
             say(f"{name}, seed {seed}: described")
 
 
@@ -311,7 +315,7 @@ def training(variants: Mapping[str, Variant]) -> Iterator[pd.DataFrame]:
         for seed in SEEDS:
             _, watched = trained(name, variant, seed)
             for number, look in enumerate(watched):
-                columns: dict[str, Any] = {"variant": name, "seed": seed, "look": number}
+                columns: dict[str, Any] = {"variant": name, "network": called(seed), "look": number}
                 columns |= {"image": range(look.shape[1])}
                 columns |= {f"cosine of {t}": v for t, v in zip(TARGETS, look, strict=True)}
                 yield pd.DataFrame(columns)
@@ -328,7 +332,7 @@ def explanations() -> Iterator[pd.DataFrame]:
             made = {method: make(explained) for method, make in makers.items()}
             table = measure(explained, flowers, made, curves=PATIENT, truth=Truth(masks=head))
             kept = ["image", "target", "method", "p", "o", "insertion", "deletion", "RMA"]
-            yield table[kept].assign(variant=name, seed=seed)
+            yield table[kept].assign(variant=name, network=called(seed))
             say(f"{name}, seed {seed}: explained")
 
 

@@ -39,7 +39,7 @@ def networks():
     yield "modules", pooled_network()
     yield "in place", pooled_network(inplace=True)
     yield "functions", Functions()
-    yield "small", SmallResNet(5, (4, 8), (2, 2))
+    yield "small", SmallResNet(5, (8, 16), (2, 2))
     yield "resnet18", for_small_images(models.resnet18(num_classes=5))
     yield "mobilenet_v2", models.mobilenet_v2(num_classes=5)
     yield "mobilenet_v2, small", for_small_images(models.mobilenet_v2(num_classes=5, dropout=0))
@@ -250,7 +250,7 @@ def test_probabilities_of_classes_are_targets_too():
 
 def trained(loss, checkpoint=None, recipe=RECIPE):
     torch.manual_seed(0)
-    net = SmallResNet(2, (4, 8), (2, 2))
+    net = SmallResNet(2, (8, 16), (2, 2))
     generator = torch.Generator().manual_seed(5)
     targets = torch.arange(32) % 2
     images = torch.randn(32, 3, 16, 16, generator=generator)
@@ -267,7 +267,7 @@ def test_a_weight_of_zero_is_plain_training_to_the_bit():
 
 def test_the_first_step_leaves_the_statistics_of_plain_training():
     """They come from one forward pass; from the second step on the weights differ."""
-    one, other = (SmallResNet(2, (4, 8), (2, 2)) for _ in range(2))
+    one, other = (SmallResNet(2, (8, 16), (2, 2)) for _ in range(2))
     other.load_state_dict(one.state_dict())
     images, targets = torch.rand(6, 3, 16, 16), torch.arange(6) % 2
     InterpretableGradient(1.0)(one.train(), images, targets).backward()
@@ -398,7 +398,7 @@ def test_networks_begin_with_random_weights(model, tmp_path):
     output = tmp_path / "net.pt"
     options = ["--scratch", "--model", model, "--size", "16", "--averages"]
     stem = [] if model == "flowers" else ["--small-images"]
-    assert main([*COMMAND, *options, *stem, *folder(tmp_path, 12), "-o", str(output)]) == 0
+    assert main([*COMMAND, *options, *stem, *folder(tmp_path), "-o", str(output)]) == 0
     assert output.is_file()
 
 

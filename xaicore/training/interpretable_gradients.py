@@ -108,7 +108,7 @@ def both_gradients(
     The guided rule acts at every ReLU and ReLU6, be it a module, a function, or in place. While a
     network trains, batch normalisation makes the images of a batch depend on each other; the
     gradient is then that of the sum over the batch. Cost: one forward and two backward passes to
-    the inputs; no gradient for any parameter.
+    the inputs; no gradient for any parameter. It works under ``torch.no_grad``.
 
     Args:
         net: a network of ReLUs from inputs to logits; it is left as it is, but for the statistics
@@ -125,14 +125,15 @@ def both_gradients(
     """
     check_name("target", target, TARGETS)
     images = images.detach().requires_grad_()
-    with BothRules() as rules:
+    with torch.enable_grad(), BothRules() as rules:
         logits = net(images)
     if not rules.met:
         raise ValueError(
             f"the guided rule needs a network with ReLU or ReLU6, and no such activation ran in "
             f"this {type(net).__name__}"
         )
-    total = TARGETS[target](logits, targets).sum()
+    with torch.enable_grad():
+        total = TARGETS[target](logits, targets).sum()
     with rules.guided():
         (guided,) = torch.autograd.grad(total, images, retain_graph=True)
     keep = create_graph or None
