@@ -357,7 +357,7 @@ def test_two_processes_learn_what_one_does(tmp_path, root):
         "from tests.training.test_interpretable_gradients import unnormalised\n"
     )
     model = ["--model", "mine:unnormalised", "--weight", "0.5"]
-    command = [*COMMAND, *model, *folder(tmp_path)]
+    command = [*COMMAND, *model, "--count", "64"]
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{root}", "OMP_NUM_THREADS": "1"}
     states = []
     for count in (1, 2):
@@ -381,10 +381,10 @@ def test_two_processes_learn_what_one_does(tmp_path, root):
 
 def test_what_was_trained_explains_a_picture(tmp_path, capsys):
     file, picture = tmp_path / "net.pt", tmp_path / "noise.png"
-    assert main([*COMMAND, "--count", "40", "-o", str(file)]) == 0
+    assert main([*COMMAND, "--count", "48", "-o", str(file)]) == 0
     printed = capsys.readouterr().out
     assert "epoch  loss    seconds" in printed
-    assert "on 4 held-out images accuracy" in printed
+    assert "on 5 held-out images accuracy" in printed
     trained, plain = torch.load(file, weights_only=True), flower_classifier().net.state_dict()
     assert set(trained) == set(plain)
     assert not torch.equal(trained["fc.weight"], plain["fc.weight"])

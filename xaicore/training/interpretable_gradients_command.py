@@ -119,7 +119,8 @@ def _check(options: argparse.Namespace) -> None:
         check_output(path)
     if options.images is not None and options.labels is None:
         raise ValueError("--labels: give the table of the pictures' classes")
-    if options.images is None and options.model != FLOWERS and not options.scratch:
+    of_flowers = options.scratch or options.model == FLOWERS or ":" in options.model
+    if options.images is None and not of_flowers:
         raise ValueError(f"--images: name a folder of pictures that {options.model} knows")
     if options.small_images and not options.scratch:
         raise ValueError("--small-images: the weights of a network belong to its stem: --scratch")
