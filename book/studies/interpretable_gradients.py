@@ -6,7 +6,6 @@ objective alike. Test flowers are seen by no training and by no choice of a sett
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from studies.benchmark import SEEDS, WIDE_BLUR, Factory
 from studies.subjects import say
 from xaicore import attribution as methods
 from xaicore.classifier import Classifier
-from xaicore.data.flowers import Flowers
+from xaicore.data.flowers import Flowers, class_names
 from xaicore.evaluation import Truth, measure
 from xaicore.files import read_tensors, write_tensors
 from xaicore.metrics import CausalProtocol
@@ -52,9 +51,6 @@ FIRST_COUNT = 4500
 MORE = Recipe(epochs=2, learning_rate=0.02)
 MORE_COUNT = 1500
 """How a copy goes on."""
-
-SHORT = Recipe(epochs=8)
-"""How networks learn with an objective from the first step on, from ``MORE_COUNT`` flowers."""
 
 LOOKS = 4
 """Times that alignment is measured during a training, the start included."""
@@ -87,14 +83,12 @@ class Variant:
     Attributes:
         loss: what is minimised.
         averaged: whether it reduces height and width by averages instead of strides.
-        scratch: whether it begins with random weights.
         share: what the error is worth at the start, relative to the cosine's; ``None`` leaves the
             weight as it is.
     """
 
     loss: Loss = cross_entropy
     averaged: bool = False
-    scratch: bool = False
     share: float | None = None
 
 
@@ -125,14 +119,13 @@ VARIANTS = {
 }
 """What copies of a network go on learning with."""
 
-FROM_SCRATCH = {
-    f"{name}, {'average' if averaged else 'stride'}": Variant(loss, averaged, scratch=True)
-    for averaged in (False, True)
-    for name, loss in (
-        ("plain", cross_entropy),
-        ("log-probability 1", InterpretableGradient(1.0, target="log-probability")),
-    )
+AVERAGED = {
+    "plain, averages": Variant(averaged=True),
+    "log-probability 1, averages": Variant(
+        InterpretableGradient(1.0, target="log-probability"), averaged=True
+    ),
 }
+"""The same, after the strides of the network have become averages."""
 
 EXPLAINED = ("plain", "log-probability 1", "loss 1", "gradient penalty")
 EXPLAINERS: dict[str, Factory] = {
@@ -165,12 +158,11 @@ def called(seed: int) -> str:
     return f"flowers-half-seed{seed}"
 
 
-def fresh(seed: int, averaged: bool = False) -> SmallResNet:
+def fresh(seed: int) -> SmallResNet:
     """Return a network with random weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = SmallResNet(len(Flowers("species", "test", 1).classes), WIDTHS)
-    return averaged_downsampling(net) if averaged else net
+        return SmallResNet(len(class_names("species")), WIDTHS)
 
 
 def classifier(net: nn.Module) -> Classifier:
@@ -232,18 +224,19 @@ def trained(name: str, variant: Variant, seed: int) -> tuple[nn.Module, Tensor]:
 
     The alignment is that of each look, target and watched flower.
     """
-    recipe = SHORT if variant.scratch else MORE
-    net = fresh(seed, variant.averaged) if variant.scratch else copy.deepcopy(learnt(seed))
-    digest = hashlib.sha256(repr((name, recipe, MORE_COUNT, WATCHED)).encode()).hexdigest()[:12]
+    net = learnt(seed)
+    if variant.averaged:
+        averaged_downsampling(net)
+    digest = hashlib.sha256(repr((name, MORE, MORE_COUNT, WATCHED)).encode()).hexdigest()[:12]
     file = subjects.KEPT / f"gradients.{seed}.{digest}.pt"
     if file.is_file():
         kept = read_tensors(file)
         net.load_state_dict(kept["net"])
         return net.eval(), kept["watched"]
     loss = variant.loss if variant.share is None else _balanced(variant, net)
-    steps = recipe.epochs * (MORE_COUNT // recipe.batch_size)
+    steps = MORE.epochs * (MORE_COUNT // MORE.batch_size)
     watching = Watching(loss, -(-steps // (LOOKS - 1)))
-    teach(net, recipe, MORE_COUNT, seed, watching)
+    teach(net, MORE, MORE_COUNT, seed, watching)
     watching.look(net)
     watched = torch.stack(watching.found)
     subjects.KEPT.mkdir(parents=True, exist_ok=True)
@@ -344,5 +337,5 @@ STUDIES: dict[str, Callable[[], Iterator[pd.DataFrame]]] = {
     "networks": partial(networks, VARIANTS),
     "training": partial(training, VARIANTS),
     "explanations": explanations,
-    "downsampling": partial(networks, FROM_SCRATCH),
+    "downsampling": partial(networks, AVERAGED),
 }
