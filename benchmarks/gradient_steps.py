@@ -59,7 +59,7 @@ def steps(network: str, contender: str) -> dict[str, float]:
     if contender == "with PyTorch's batch norm":
         guided.batch_norm = F.batch_norm  # type: ignore[assignment]
     side, make = NETWORKS[network]
-    net = make().to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    net = make().to(memory_format=torch.channels_last).train()
     images = torch.randn(BATCH, 3, side, side).contiguous(memory_format=torch.channels_last)
     targets, seconds = torch.arange(BATCH) % 9, []
     optimizer = torch.optim.SGD(net.parameters(), 1e-4)

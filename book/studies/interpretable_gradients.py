@@ -282,10 +282,10 @@ def described(net: nn.Module) -> pd.DataFrame:
         explained, flowers, {"saliency": maps}, curves=protocol, truth=Truth(masks=head)
     )
     logits = torch.cat([explained(part).detach() for part, _ in _parts(flowers)])
-    table["accuracy"] = (logits.argmax(1) == flowers.targets).double()
+    table["accuracy"] = (logits.argmax(1) == flowers.targets).double().numpy()
     for target, cosines in alignment(net, "test", TEST).items():
-        table[f"cosine of {target}"] = cosines
-    table["roughness"], table["grid"] = roughness(maps), grid(maps)
+        table[f"cosine of {target}"] = cosines.numpy()
+    table["roughness"], table["grid"] = roughness(maps).numpy(), grid(maps).numpy()
     kept = ["image", "target", "p", "o", "insertion", "deletion", "RMA", "accuracy"]
     return table[[*kept, *(f"cosine of {target}" for target in TARGETS), "roughness", "grid"]]
 
@@ -310,7 +310,7 @@ def training(variants: Mapping[str, Variant]) -> Iterator[pd.DataFrame]:
             for number, look in enumerate(watched):
                 columns: dict[str, Any] = {"variant": name, "network": called(seed), "look": number}
                 columns |= {"image": range(look.shape[1])}
-                columns |= {f"cosine of {t}": v for t, v in zip(TARGETS, look, strict=True)}
+                columns |= {f"cosine of {t}": v for t, v in zip(TARGETS, look.numpy(), strict=True)}
                 yield pd.DataFrame(columns)
 
 
