@@ -402,12 +402,21 @@ def test_networks_begin_with_random_weights(model, tmp_path):
     assert output.is_file()
 
 
+def test_labels_that_the_network_does_not_know_are_refused(tmp_path, capsys):
+    options = folder(tmp_path, 12)
+    table = tmp_path / "labels.csv"
+    table.write_text(table.read_text().replace("0.png,", "0.png,7"))
+    assert main([*COMMAND, *options, "-o", str(tmp_path / "net.pt")]) == 2
+    assert "is out of range for flowers; use --scratch" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (["--model", "resnet18"], "--images: name a folder"),
         (["--images", "."], "--labels: give the table"),
         (["--small-images"], "--small-images: the weights of a network belong to its stem"),
+        (["--scratch", "--weights", "w.pt"], "--weights: random weights are asked for"),
         (["--scratch", "--model", "resnet19"], "--model: resnet19 cannot begin"),
         (["--weight", "-2"], "weight must be 0 or more"),
         (["--count", "4"], "do not fill one batch"),

@@ -37,7 +37,6 @@ from xaicore.training.loop import (
     InMemory,
     Recipe,
     augment,
-    cross_entropy,
     train,
 )
 
@@ -105,9 +104,8 @@ def run(options: argparse.Namespace, build: Callable[[argparse.Namespace], Class
         data, held_out = _images(options, classifier)
         given = {name: getattr(options, name) for name in ("epochs", "learning_rate", "batch_size")}
         recipe = replace(RECIPE, **given)
-        loss = objective if objective.weight else cross_entropy
         net = classifier.net
-        records = train(net, data, recipe, options.seed, loss, checkpoint=options.checkpoint)
+        records = train(net, data, recipe, options.seed, objective, checkpoint=options.checkpoint)
         if rank() == 0:
             write_tensors(options.output, net.state_dict())
             _report(options, net, records, held_out)
@@ -122,6 +120,8 @@ def _check(options: argparse.Namespace) -> None:
     of_flowers = options.scratch or options.model == FLOWERS or ":" in options.model
     if options.images is None and not of_flowers:
         raise ValueError(f"--images: name a folder of pictures that {options.model} knows")
+    if options.scratch and options.weights is not None:
+        raise ValueError("--weights: random weights are asked for: leave out --scratch or this")
     if options.small_images and not options.scratch:
         raise ValueError("--small-images: the weights of a network belong to its stem: --scratch")
 
@@ -154,10 +154,15 @@ def _images(options: argparse.Namespace, classifier: Classifier) -> tuple[Data, 
         flowers = Flowers("species", "train", options.count)
         held_out = Flowers("species", "validation", max(1, round(SHARE * options.count)))
         images = classifier.normalised(flowers.images.to(device)).cpu()
-        return InMemory(images, flowers.targets, device, augment), Prepared(
-            held_out, classifier, False
-        )
+        memory = InMemory(images, flowers.targets, device, augment)
+        return memory, Prepared(held_out, classifier, False)
     table = ImageTable(options.images, options.labels, classifier.transform)
+    most, least = int(table.table["label"].max()), int(table.table["label"].min())
+    if least < 0 or (classifier.classes and most >= len(classifier.classes)):
+        raise ValueError(
+            f"--labels: class {least if least < 0 else most} is out of range for {options.model}; "
+            "use --scratch for classes of your own"
+        )
     generator = torch.Generator().manual_seed(options.seed)
     training, held_out = random_split(table, [1 - SHARE, SHARE], generator)
     data = FromDataset(Prepared(training, classifier, True), device, options.workers)
