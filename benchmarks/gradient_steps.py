@@ -121,8 +121,8 @@ def main() -> None:
     facts = (
         f"A batch of {BATCH} images; CPU seconds of one thread, medians of {STEPS} steps and of "
         f"{chosen.rounds} rounds; in brackets the extremes of the ratio. Read the ratios: other "
-        "work ran on the machine. The peak is that of the process, of which PyTorch itself takes "
-        f"some 300 MiB.\n\n- commit: {commit()}\n- torch {torch.__version__}, {processor()}\n\n"
+        "work ran on the machine. The peak is the memory of the whole process, with PyTorch "
+        f"loaded.\n\n- commit: {commit()}\n- torch {torch.__version__}, {processor()}\n\n"
     )
     text = title + facts + markdown(HEADER, summary(rows))
     (chosen.output / "gradient_steps.md").write_text(text, encoding="utf-8")
