@@ -24,7 +24,7 @@ import pandas as pd
 import torch
 import torchvision
 
-from studies import ca_stream, elsewhere, interpretation, opti_cam, vebi
+from studies import ca_stream, elsewhere, interpretable_gradients, interpretation, opti_cam, vebi
 from studies.benchmark import (
     NETWORKS,
     SEEDS,
@@ -47,6 +47,7 @@ STUDIES |= {f"ca_stream.{name}": study for name, study in ca_stream.STUDIES.item
 FOUND = {f"vebi.{name}": study for name, study in elsewhere.STUDIES.items()}
 VEBI = {f"vebi.{name}": study for name, study in vebi.STUDIES.items()}
 VEBI |= {f"vebi.{name}": study for name, study in interpretation.STUDIES.items()} | FOUND
+GRADIENTS = {f"gradients.{n}": study for n, study in interpretable_gradients.STUDIES.items()}
 
 
 def provenance(seconds: float) -> dict[str, object]:
@@ -89,7 +90,7 @@ def store(
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    names = [*FLOWERS, *NETWORKS, BOXES, *STUDIES, *VEBI]
+    names = [*FLOWERS, *NETWORKS, BOXES, *STUDIES, *VEBI, *GRADIENTS]
     parser.add_argument("--set", default="all", choices=["all", *names], help="what to measure")
     parser.add_argument("--method", help="make and keep the maps of one method only")
     parser.add_argument("--images", type=int, help="how many, at most")
@@ -151,6 +152,9 @@ def main() -> int:
             facts: dict[str, object] = {"images": images}
             facts |= vebi.TOLD.get(name.removeprefix("vebi."), {})
             store(name, ".csv.gz", partial(together, VEBI[name]), facts)
+        elif name in GRADIENTS:
+            facts = {"images": f"{interpretable_gradients.TEST} rendered flowers, test"}
+            store(name, ".csv.gz", partial(together, GRADIENTS[name]), facts)
         elif study is not None:
             store_study(name, study, data, most)
         elif name == BOXES:
