@@ -24,7 +24,7 @@ import pandas as pd
 import torch
 import torchvision
 
-from studies import ca_stream, opti_cam, vebi
+from studies import ca_stream, elsewhere, interpretation, opti_cam, vebi
 from studies.benchmark import (
     NETWORKS,
     SEEDS,
@@ -44,7 +44,9 @@ FLOWERS = {f"flowers-seed{seed}": seed for seed in SEEDS}
 BOXES = "benchmark.boxes"
 STUDIES = {f"opti_cam.{name}": study for name, study in opti_cam.STUDIES.items()}
 STUDIES |= {f"ca_stream.{name}": study for name, study in ca_stream.STUDIES.items()}
+FOUND = {f"vebi.{name}": study for name, study in elsewhere.STUDIES.items()}
 VEBI = {f"vebi.{name}": study for name, study in vebi.STUDIES.items()}
+VEBI |= {f"vebi.{name}": study for name, study in interpretation.STUDIES.items()} | FOUND
 
 
 def provenance(seconds: float) -> dict[str, object]:
@@ -140,12 +142,13 @@ def main() -> int:
     asked = [*known, BOXES, *STUDIES] if options.set == "all" else [options.set]
     for name in asked:
         study = STUDIES.get(name)
-        needs_photographs = name in (*NETWORKS, BOXES) or bool(study and study.photographs)
+        needs_photographs = name in (*NETWORKS, BOXES, *FOUND) or bool(study and study.photographs)
         if data is None and (needs_photographs or options.set == "all"):
             print("no real images: set XAICORE_DATA to their folder", file=sys.stderr)
             return 2
         if name in VEBI:
-            facts: dict[str, object] = {"images": "rendered flowers, test"}
+            images = elsewhere.IMAGES[name] if name in FOUND else "rendered flowers, test"
+            facts: dict[str, object] = {"images": images}
             store(name, ".csv.gz", partial(together, VEBI[name]), facts)
         elif study is not None:
             store_study(name, study, data, most)

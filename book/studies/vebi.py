@@ -1,9 +1,9 @@
-"""The studies of the VEBI chapter: do its features matter, and where do all methods point?"""
+"""The studies of the part-mask benchmark: what networks rely on, and where all methods point."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 
 import pandas as pd
 
@@ -12,7 +12,6 @@ from xaicore.attribution import METHODS, Explainer
 from xaicore.attribution.interpretation import (
     VEBI,
     RelevantFeatures,
-    ablation_curves,
     identify,
     responses,
 )
@@ -40,9 +39,17 @@ SLOW: dict[str, dict[str, float]] = {"rise": {"masks": 1000}}
 ATTENTION = {"raw-attention", "rollout", "tibav"}
 
 
-def features_of(classifier: Classifier, task: str) -> RelevantFeatures:
+@cache
+def pictures(task: str, split: str, count: int) -> Flowers:
+    """Return the first pictures of a split, rendered once."""
+    return Flowers(task, split, count)
+
+
+def features_of(
+    classifier: Classifier, task: str, layers: Sequence[str] | None = None
+) -> RelevantFeatures:
     """Identify the relevant features of a network on training pictures of its task."""
-    return identify(responses(classifier, Flowers(task, "train", TRAINING)))
+    return identify(responses(classifier, pictures(task, "train", TRAINING), layers))
 
 
 def vebi(classifier: Classifier, task: str, control: int | None = None, **options: bool) -> VEBI:
@@ -93,18 +100,6 @@ def benchmark() -> Iterator[pd.DataFrame]:
         yield kept(f"vebi.benchmark {name}", partial(score, name, method))
 
 
-def ablation() -> Iterator[pd.DataFrame]:
-    """Relevant channels silenced one after another, and as many random ones."""
-    for task in TWINS:
-        for seed in SEEDS:
-            classifier = flower_classifier(task, seed)
-            test, features = Flowers(task, "test", TEST), features_of(classifier, task)
-            table = ablation_curves(classifier, test, features, draws=DRAWS)
-            keys = ["target", "features", "draw", "k"]
-            means = table.groupby(keys, as_index=False)[["correct", "p"]].mean()
-            yield means.assign(task=task, seed=seed)
-
-
 def interventions() -> Iterator[pd.DataFrame]:
     """Every method against the removal of every part and object."""
     for seed in SEEDS:
@@ -139,6 +134,5 @@ def kept(name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
 STUDIES: Mapping[str, Callable[[], Iterator[pd.DataFrame]]] = {
     "networks": networks,
     "benchmark": benchmark,
-    "ablation": ablation,
     "interventions": interventions,
 }
