@@ -24,7 +24,7 @@ import pandas as pd
 import torch
 import torchvision
 
-from studies import ca_stream, opti_cam, vebi
+from studies import ca_stream, elsewhere, interpretable_gradients, interpretation, opti_cam, vebi
 from studies.benchmark import (
     NETWORKS,
     SEEDS,
@@ -44,7 +44,10 @@ FLOWERS = {f"flowers-seed{seed}": seed for seed in SEEDS}
 BOXES = "benchmark.boxes"
 STUDIES = {f"opti_cam.{name}": study for name, study in opti_cam.STUDIES.items()}
 STUDIES |= {f"ca_stream.{name}": study for name, study in ca_stream.STUDIES.items()}
+FOUND = {f"vebi.{name}": study for name, study in elsewhere.STUDIES.items()}
 VEBI = {f"vebi.{name}": study for name, study in vebi.STUDIES.items()}
+VEBI |= {f"vebi.{name}": study for name, study in interpretation.STUDIES.items()} | FOUND
+GRADIENTS = {f"gradients.{n}": study for n, study in interpretable_gradients.STUDIES.items()}
 
 
 def provenance(seconds: float) -> dict[str, object]:
@@ -87,7 +90,7 @@ def store(
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    names = [*FLOWERS, *NETWORKS, BOXES, *STUDIES, *VEBI]
+    names = [*FLOWERS, *NETWORKS, BOXES, *STUDIES, *VEBI, *GRADIENTS]
     parser.add_argument("--set", default="all", choices=["all", *names], help="what to measure")
     parser.add_argument("--method", help="make and keep the maps of one method only")
     parser.add_argument("--images", type=int, help="how many, at most")
@@ -140,13 +143,18 @@ def main() -> int:
     asked = [*known, BOXES, *STUDIES] if options.set == "all" else [options.set]
     for name in asked:
         study = STUDIES.get(name)
-        needs_photographs = name in (*NETWORKS, BOXES) or bool(study and study.photographs)
+        needs_photographs = name in (*NETWORKS, BOXES, *FOUND) or bool(study and study.photographs)
         if data is None and (needs_photographs or options.set == "all"):
             print("no real images: set XAICORE_DATA to their folder", file=sys.stderr)
             return 2
         if name in VEBI:
-            facts: dict[str, object] = {"images": "rendered flowers, test"}
+            images = elsewhere.IMAGES[name] if name in FOUND else "rendered flowers, test"
+            facts: dict[str, object] = {"images": images}
+            facts |= vebi.TOLD.get(name.removeprefix("vebi."), {})
             store(name, ".csv.gz", partial(together, VEBI[name]), facts)
+        elif name in GRADIENTS:
+            facts = {"images": f"{interpretable_gradients.TEST} rendered flowers, test"}
+            store(name, ".csv.gz", partial(together, GRADIENTS[name]), facts)
         elif study is not None:
             store_study(name, study, data, most)
         elif name == BOXES:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks import gradient_steps
 from benchmarks.case import Passes
 from benchmarks.checkouts import MODULE, VARIABLE, taking_part
 from benchmarks.opti_cam_study import CANDIDATES, summary
@@ -193,3 +194,18 @@ def test_quick_workloads_are_small():
         assert (workload.side, workload.rounds) == (64, 1)
         assert workload.batch <= 2
         assert workload.channels <= 32
+
+
+def test_the_cost_of_an_aligned_step_is_relative_to_a_plain_one_of_its_round():
+    found = gradient_steps.steps("the book's", "a plain step")
+    assert found["cpu_s"] > 0
+    assert found["peak_mib"] > 50
+    rows = pd.DataFrame(
+        [
+            {"round": r, "network": "n", "step": step, "cpu_s": slow * cost, "peak_mib": 100 * cost}
+            for r, slow in enumerate((1, 10))
+            for step, cost in (("a plain step", 1), ("interpretable gradient", 3))
+        ]
+    )
+    lines = gradient_steps.summary(rows)
+    assert lines[1][3:] == ["3.00 (3.00–3.00)", "300", "3.00"]

@@ -281,7 +281,7 @@ def printed(claim: Claim, figures: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for metric, name in product(claim.metrics, claim.quantities):
         own = claim.name(name, "published")
-        row = {"metric": metric, "method": own if methods else claim.where["method"]}
+        row = {"metric": metric, "method": own if methods else claim.where.get("method", "")}
         row |= {"variant": "" if methods else own}
         found = here[(here[list(row)] == pd.Series(row)).all(axis=1)]
         rows.append(found[["network", "metric", "value"]].assign(name=name))

@@ -27,6 +27,7 @@ from xaicore.models.flowers import FLOWER_MEAN, FLOWER_STD
 from xaicore.models.named import FLOWERS, TIMM, named_classifier
 from xaicore.runs.command import add_commands
 from xaicore.training import command as ca_stream
+from xaicore.training import interpretable_gradients_command as interpretable_gradients
 from xaicore.training.flowers import train_flowers
 from xaicore.training.loop import accuracy
 
@@ -97,6 +98,12 @@ def _parser() -> Parser:
     stream = tasks.add_parser("ca-stream", help="attention pooling beside a frozen network")
     stream.set_defaults(run=partial(ca_stream.run, build=_classifier))
     ca_stream.add_arguments(stream)
+
+    gradient = tasks.add_parser(
+        "interpretable-gradient", help="a network whose plain gradients resemble its guided ones"
+    )
+    gradient.set_defaults(run=partial(interpretable_gradients.run, build=_classifier))
+    interpretable_gradients.add_arguments(gradient)
     return parser
 
 

@@ -37,7 +37,11 @@ FAMILIES = {
         "guided-backprop": "Guided backprop",
         "gradient-shap": "GradientSHAP",
     },
-    "interpretation": {"vebi": "VEBI"},
+    "interpretation": {
+        "vebi": "VEBI",
+        "vebi-strided": "VEBI, with the grid",
+        "vebi-random": "VEBI, random channels",
+    },
     "attention": {"raw-attention": "Raw attention", "rollout": "Rollout", "tibav": "TIBAV"},
     "no explanation": {
         "fake-cam": "Fake-CAM",

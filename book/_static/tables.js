@@ -29,13 +29,18 @@ document.addEventListener("DOMContentLoaded", () => {
     const label = Object.assign(document.createElement("label"), { textContent: "Show rows with " });
     const words = Object.assign(document.createElement("input"), { type: "search", autocomplete: "off" });
     label.append(words);
-    box.prepend(label);
+    const count = document.createElement("output"); // read aloud when it changes
+    box.prepend(Object.assign(document.createElement("div"), { className: "xc-narrow" }));
+    box.firstChild.append(label, count);
     words.addEventListener("input", () => {
       const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
+      let shown = 0;
       for (const row of body.rows) {
-        const held = row.textContent.toLowerCase();
+        const held = [...row.cells].map((cell) => cell.textContent.toLowerCase()).join(" ");
         row.hidden = !wanted.every((word) => held.includes(word));
+        shown += row.hidden ? 0 : 1;
       }
+      count.textContent = wanted.length ? `${shown} of ${body.rows.length} rows` : "";
     });
   }
 });

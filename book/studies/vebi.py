@@ -1,26 +1,37 @@
-"""The studies of the VEBI chapter: do its features matter, and where do all methods point?"""
+"""The studies of the part-mask benchmark: what networks rely on, and where all methods point."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 
 import pandas as pd
+import torch
+from torch import Tensor
 
+from studies.benchmark import FLOWERS, LEARNED
 from studies.subjects import KEPT, say
 from xaicore.attribution import METHODS, Explainer
 from xaicore.attribution.interpretation import (
     VEBI,
     RelevantFeatures,
-    ablation_curves,
     identify,
     responses,
 )
 from xaicore.classifier import Classifier
 from xaicore.data.flowers import Flowers
 from xaicore.files import replacing
+from xaicore.metrics import centre_maps, colour_maps, edge_maps, noise_maps
 from xaicore.models.flowers import flower_classifier
-from xaicore.partbench import TWINS, PartBenchmark, intervene, protocol, reliance
+from xaicore.partbench import (
+    TWINS,
+    Interventions,
+    PartBenchmark,
+    intervene,
+    protocol,
+    reliance,
+    repainted,
+)
 from xaicore.partbench.benchmark import SEEDS
 
 Make = Callable[..., Explainer]
@@ -28,21 +39,65 @@ Make = Callable[..., Explainer]
 TRAINING = 1500
 """Training pictures that features are identified on."""
 
-TEST, HELD = 500, 200
-"""Pictures that are scored, and those that thresholds are chosen on."""
+TEST = 500
+"""Pictures on which networks and their channels are looked at."""
+
+SHOWN, HELD = 600, 150
+"""Pictures of the benchmark, of which those count on which networks rely on their part, and
+pictures that thresholds are chosen on."""
+
+ASKED, HELD_TO_ASK = 300, 150
+"""The same for interventions, a third of them for each network; those count that it gets right."""
 
 DRAWS = 20
 """Random choices of channels that relevant ones are compared with."""
 
-SLOW: dict[str, dict[str, float]] = {"rise": {"masks": 1000}}
-"""Settings that the pictures' size allows to be smaller than the papers'."""
+SETTINGS = FLOWERS | LEARNED
+"""Methods with the settings that the book explains flowers with, reduced where papers take more."""
+
+EVERY = {
+    "opti-cam": 5,
+    "score-cam": 10,
+    "occlusion": 10,
+    "integrated-gradients": 10,
+    "smoothgrad": 10,
+    "gradient-shap": 10,
+    "rise": 20,
+    "extremal-perturbation": 40,
+}
+"""Methods of many passes: for each network they explain one picture in so many, another one for
+each seed."""
+
+ASKED_EVERY = {name: 3 if every == 5 else 6 for name, every in EVERY.items()}
+"""The same for interventions, where each network has pictures of its own already."""
+
+TOLD: dict[str, dict[str, object]] = {
+    study: {
+        "images": f"the first {count} test flowers, those {which}; thresholds from {held} others",
+        "settings": {n: m.keywords for n, m in SETTINGS.items() if isinstance(m, partial)},
+        "every": every,
+    }
+    for study, count, held, which, every in (
+        ("benchmark", SHOWN, HELD, "on which the networks rely on their part alone", EVERY),
+        ("interventions", ASKED, HELD_TO_ASK, "that the network gets right", ASKED_EVERY),
+    )
+}
+"""What is to be said of records: their pictures, settings, and the shares that are explained."""
 
 ATTENTION = {"raw-attention", "rollout", "tibav"}
 
 
-def features_of(classifier: Classifier, task: str) -> RelevantFeatures:
+@cache
+def pictures(task: str, split: str, count: int) -> Flowers:
+    """Return the first pictures of a split, rendered once."""
+    return Flowers(task, split, count)
+
+
+def features_of(
+    classifier: Classifier, task: str, layers: Sequence[str] | None = None
+) -> RelevantFeatures:
     """Identify the relevant features of a network on training pictures of its task."""
-    return identify(responses(classifier, Flowers(task, "train", TRAINING)))
+    return identify(responses(classifier, pictures(task, "train", TRAINING), layers))
 
 
 def vebi(classifier: Classifier, task: str, control: int | None = None, **options: bool) -> VEBI:
@@ -62,70 +117,133 @@ def methods(task: str) -> dict[str, Make]:
         "vebi-random": partial(vebi, task=task, control=0),
     }
     plain: dict[str, Make] = {n: m for n, m in METHODS.items() if n not in ATTENTION}
-    return known | {name: partial(m, **SLOW.get(name, {})) for name, m in plain.items()}
+    return known | {name: SETTINGS.get(name, method) for name, method in plain.items()}
 
 
 def networks() -> Iterator[pd.DataFrame]:
     """Accuracy of each network, and what it does when parts are repainted or gone."""
     for task in TWINS:
-        flowers = Flowers(task, "test", TEST)
+        shown = repainted(Flowers(task, "test", TEST))
         for seed in SEEDS:
-            found = reliance(flower_classifier(task, seed), flowers)
+            found = reliance(flower_classifier(task, seed), shown)
             columns = {**found._asdict(), "relies": found.relies}
             yield pd.DataFrame({"task": task, "seed": seed, "image": range(TEST), **columns})
 
 
 def benchmark() -> Iterator[pd.DataFrame]:
     """Every method on the pictures whose labels two networks read from two parts."""
-    prepared: list[PartBenchmark] = []
+    bounds = kept("vebi.benchmark bounds", lambda: PartBenchmark(SEEDS, SHOWN, HELD).bounds())
+    yield bounds
 
+    @cache
     def ready() -> PartBenchmark:
-        if not prepared:
-            prepared.append(PartBenchmark(SEEDS, TEST, HELD))
-        return prepared[0]
+        counting = bounds.groupby("seed")["image"].unique()
+        rows = {seed: torch.from_numpy(own) for seed, own in counting.items()}
+        return PartBenchmark(SEEDS, SHOWN, HELD, kept=rows)
 
-    yield kept("vebi.benchmark bounds", lambda: ready().bounds())
+    def score(name: str, method: Make, every: int) -> pd.DataFrame:
+        return ready().score(name, method, every)
 
-    def score(name: str, method: Make) -> pd.DataFrame:
-        return ready().score(name, method)
-
-    for name, method in methods(TWINS[0]).items():
-        yield kept(f"vebi.benchmark {name}", partial(score, name, method))
+    for name, method in in_turn(methods(TWINS[0])):
+        every = EVERY.get(name, 1)
+        yield kept(f"vebi.benchmark {labelled(name, every)}", partial(score, name, method, every))
 
 
-def ablation() -> Iterator[pd.DataFrame]:
-    """Relevant channels silenced one after another, and as many random ones."""
-    for task in TWINS:
-        for seed in SEEDS:
-            classifier = flower_classifier(task, seed)
-            test, features = Flowers(task, "test", TEST), features_of(classifier, task)
-            table = ablation_curves(classifier, test, features, draws=DRAWS)
-            keys = ["target", "features", "draw", "k"]
-            means = table.groupby(keys, as_index=False)[["correct", "p"]].mean()
-            yield means.assign(task=task, seed=seed)
+class Blind(Explainer):
+    """A map that knows nothing of the network, where an explanation is expected."""
+
+    cost = "nothing"
+
+    def __init__(self, classifier: Classifier, draw: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(classifier)
+        self.draw = draw
+
+    def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
+        return self.draw(images)
+
+
+class Removals(Explainer):
+    """Gives each part, evenly over its pixels, what its removal costs the class: the ceiling."""
+
+    cost = "all interventions"
+
+    def __init__(self, classifier: Classifier, *asked: Interventions) -> None:
+        super().__init__(classifier)
+        self.known = {
+            image.numpy().tobytes(): (some.parts[i], some.logits[i])
+            for some in asked
+            for i, image in enumerate(some.images)
+        }
+
+    def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
+        assert targets is not None
+        maps = []
+        for image, target in zip(images, targets.tolist(), strict=True):
+            parts, logits = self.known[image.numpy().tobytes()]
+            alone = logits[[2**p for p in range(len(parts))], target]
+            even = parts / parts.sum((1, 2), keepdim=True).clamp_min(1)
+            maps.append(((logits[0, target] - alone)[:, None, None] * even).sum(0, keepdim=True))
+        return torch.stack(maps)
+
+
+FLOORS: dict[str, Make] = {
+    name: partial(Blind, draw=draw)
+    for name, draw in (
+        ("noise", noise_maps),
+        ("centre", centre_maps),
+        ("edges", edge_maps),
+        ("colour", colour_maps),
+    )
+}
 
 
 def interventions() -> Iterator[pd.DataFrame]:
     """Every method against the removal of every part and object."""
-    for seed in SEEDS:
-        classifier = flower_classifier("variety", seed)
-        test, held = (
-            intervene(classifier, Flowers("variety", split, n))
-            for split, n in (("test", TEST), ("validation", HELD))
+
+    @cache
+    def asked(place: int) -> tuple[Interventions, Interventions]:
+        classifier = flower_classifier("variety", SEEDS[place])
+        test = intervene(classifier, pictures("variety", "test", ASKED), len(SEEDS), place)
+        return test, intervene(
+            classifier, pictures("variety", "validation", HELD_TO_ASK), len(SEEDS), place
         )
-        for name, method in methods("variety").items():
-            records = protocol(method(classifier), test, held)
-            yield records.assign(
-                method=name,
-                seed=seed,
-                accuracy=test.accuracy,
-                threshold=records.attrs["threshold"],
-                background_independence=test.background_independence,
-            )
+
+    def score(name: str, method: Make, place: int) -> pd.DataFrame:
+        every = ASKED_EVERY.get(name, 1)
+        test, held = (some.every(every) for some in asked(place))
+        known = (test, held) if name == "removals" else ()
+        records = protocol(method(test.classifier, *known), test, held)
+        return records.assign(
+            method=name,
+            seed=SEEDS[place],
+            accuracy=test.accuracy,
+            threshold=records.attrs["threshold"],
+            background_independence=asked(place)[0].background_independence,
+        )
+
+    every = {**FLOORS, "removals": Removals, **methods("variety")}
+    for name, method in in_turn(every):
+        for place, seed in enumerate(SEEDS):
+            made = partial(score, name, method, place)
+            label = labelled(name, ASKED_EVERY.get(name, 1))
+            yield kept(f"vebi.interventions {label} {seed}", made)
+
+
+def labelled(name: str, every: int) -> str:
+    """Return how the pieces of a method are called on disk."""
+    return name if every == 1 else f"{name} one in {every}"
+
+
+def in_turn(known: Mapping[str, Make]) -> list[tuple[str, Make]]:
+    """Return methods with the costly last."""
+    return sorted(known.items(), key=lambda item: EVERY.get(item[0], 1))
 
 
 def kept(name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    """Return a table from disk, or make it and put it there: a run that stopped goes on."""
+    """Return a table from disk, or make it and put it there: a run that stopped goes on.
+
+    Values are returned to five decimals: the stored tables are half as large.
+    """
     path = KEPT / f"{name}.csv.gz"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,12 +251,11 @@ def kept(name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         with replacing(path) as file:
             table.to_csv(file, index=False, compression="gzip")
         say(f"{name}: {len(table)} rows")
-    return pd.read_csv(path)
+    return pd.read_csv(path).round(5)
 
 
 STUDIES: Mapping[str, Callable[[], Iterator[pd.DataFrame]]] = {
     "networks": networks,
     "benchmark": benchmark,
-    "ablation": ablation,
     "interventions": interventions,
 }

@@ -192,6 +192,41 @@ def test_a_sortable_table_is_sorted_and_narrowed(browser, tmp_path):
     assert rows() == ["CAM", "noise", "VEBI"]
     page.get_by_label("Show rows with").fill("MAP cam")
     assert rows() == ["CAM"]
+    assert page.get_by_role("status").inner_text() == "1 of 3 rows"
     page.get_by_label("Show rows with").fill("")
     assert len(rows()) == 3
+    assert page.get_by_role("status").inner_text() == ""
     page.close()
+
+
+@pytest.mark.parametrize(("table", "column"), [("board", "RMA"), ("board-removals", "deletion")])
+def test_a_leaderboard_is_sorted_narrowed_and_downloaded_from_disk(open_page, site, table, column):
+    import pandas as pd
+
+    page = open_page("book/chapters/leaderboard", base=f"{site.as_uri()}/")
+    board = page.locator(f"#{table}")
+    heads = board.locator("thead th").all_inner_texts()
+    place = [head.strip() for head in heads].index(column) + 1
+    cells = board.locator(f"tbody tr:visible > :nth-child({place})")
+
+    def values():
+        return [float(text) for text in cells.all_inner_texts() if text != "–"]
+
+    head = board.get_by_role("button", name=column, exact=True)
+    head.click()
+    assert values() == sorted(values(), reverse=True)
+    head.press("Enter")
+    assert values() == sorted(values())
+    assert board.locator("th[aria-sort=ascending]").inner_text().strip() == column
+    count = board.locator("tbody tr").count()
+    board.get_by_label("Show rows with").fill("cam grad")
+    kept = board.locator("tbody tr:visible").all_inner_texts()
+    assert 0 < len(kept) < count
+    assert all("cam" in row.lower() and "grad" in row.lower() for row in kept)
+    with page.expect_download() as download:
+        board.get_by_role("link", name="Download as CSV").click()
+    assert download.value.suggested_filename == f"{table}.csv"
+    frame = pd.read_csv(download.value.path())
+    assert len(frame) == count
+    assert list(frame) == [head.strip() for head in heads]
+    assert open_page.wrong == []

@@ -15,6 +15,8 @@ from xaicore.models.flowers import (
 from xaicore.training.loop import accuracy
 
 SEEDS = (0, 1, 2)
+RIGHT = {"species": 0.95, "petal": 0.95, "stem": 0.95, "variety": 0.85}
+"""Share of the pictures that are named right; a variety is, where all of its four parts are."""
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +30,9 @@ def test_three_seeds_of_species_are_packaged():
 
 
 @pytest.mark.parametrize(("task", "seed"), available_weights())
-def test_packaged_networks_are_right_on_95_pictures_of_100(task, seed):
+def test_packaged_networks_are_right_on_95_pictures_of_100_or_85_of_24_varieties(task, seed):
     test = Flowers(task, "test", 300)
-    assert accuracy(flower_classifier(task, seed), test.images, test.targets) >= 0.95
+    assert accuracy(flower_classifier(task, seed), test.images, test.targets) >= RIGHT[task]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

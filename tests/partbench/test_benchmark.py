@@ -12,8 +12,8 @@ from torch import Tensor
 from tests.partbench.oracles import key, reader
 from xaicore.classifier import Classifier
 from xaicore.data.flowers import Flowers
-from xaicore.metrics import edge_maps, iou_curve, relevance_mass_accuracy
-from xaicore.partbench import TWINS, part_benchmark
+from xaicore.metrics import edge_maps, iou_curve, mask_iou, relevance_mass_accuracy
+from xaicore.partbench import TWINS, PartBenchmark, part_benchmark
 from xaicore.partbench.benchmark import Twins, floor_maps
 
 TEST, HELD = 6, 3
@@ -99,6 +99,56 @@ def test_only_pictures_count_on_which_both_networks_rely_on_their_part(
 ) -> None:
     found = part_benchmark({}, (1,), TEST, HELD, classifiers=networks)
     assert set(found["image"]) == set(range(TEST // 2, TEST))
+
+
+def test_networks_that_rely_on_another_part_leave_nothing_to_score() -> None:
+    sets = [Flowers("petal", "test", TEST), Flowers("petal", "validation", HELD)]
+    confused = {("petal", 0): reader("stem", sets), ("stem", 0): reader("stem", sets)}
+    with pytest.raises(ValueError, match="classifiers: those of seed 0 are wrong"):
+        part_benchmark({}, (0,), TEST, HELD, classifiers=confused)
+
+
+def test_the_costly_explain_a_share_and_another_one_for_each_seed(
+    networks: dict[tuple[str, int], Classifier],
+) -> None:
+    twice = networks | {(task, 1): networks[task, 0] for task in TWINS}
+    benchmark = PartBenchmark((0, 1), TEST, HELD, classifiers=twice)
+    whole, some = (benchmark.score("oracle", oracle, every) for every in (1, 2))
+    shown = some.groupby("seed")["image"].unique()
+    assert sorted(shown[0]) == [0, 2, 4]
+    assert sorted(shown[1]) == [1, 3, 5]
+    identity = ["image", "seed", "task", "metric"]
+    both = some.merge(whole, on=identity, suffixes=("", "_whole"))
+    both = both[both["metric"] != "IoU"]  # its threshold is of fewer pictures
+    assert both["value"].tolist() == both["value_whole"].tolist()
+    for every in (0, HELD + 1):
+        with pytest.raises(ValueError, match="every must be from 1 to 3"):
+            benchmark.score("oracle", oracle, every)
+
+
+def test_the_threshold_is_chosen_on_validation_pictures_alone(
+    networks: dict[tuple[str, int], Classifier],
+) -> None:
+    """Maps of 1 in the mask, of 0.5 elsewhere on validation and of 0.2 on test pictures."""
+
+    def shy(classifier: Classifier) -> Callable[[Tensor, Tensor], Tensor]:
+        shown, test = oracle(classifier), set(map(key, Flowers("petal", "test", TEST).images))
+
+        def maps(images: Tensor, targets: Tensor) -> Tensor:
+            rest = [0.2 if key(image) in test else 0.5 for image in images]
+            masks = (shown(images, targets) > 0).float()
+            return masks + (1 - masks) * torch.tensor(rest).view(-1, 1, 1, 1)
+
+        return maps
+
+    records = part_benchmark({"shy": shy}, (0,), TEST, HELD, classifiers=networks)
+    found = records[(records["method"] == "shy") & (records["metric"] == "IoU")]
+    twins = Twins.render("test", TEST)
+    for task in TWINS:
+        masks = twins.masks[task]
+        maps = 0.2 + 0.8 * (masks > 0)
+        own = found[found["task"] == task].sort_values("image")["value"]
+        assert own.tolist() == pytest.approx(mask_iou(maps, masks, 0.55).tolist())
 
 
 def test_blind_floors_are_the_same_for_both_tasks() -> None:

@@ -145,9 +145,77 @@ def test_records_are_one_per_picture_and_measure_and_the_batch_changes_none(
     explain = Counting(network, pictures)
     records = protocol(explain, *asked)
     assert not records.duplicated(["image", "metric"]).any()
-    assert set(records["metric"]) == {"CSDC", "PC", "DC", "D", "SD", "TS"}
-    assert records["value"].between(0, 1).all()
+    importances = {f"PI {part}" for part in FLOWER_PARTS}
+    assert set(records["metric"]) == {"CSDC", "PC", "DC", "D", "SD", "TS"} | importances
+    shares = records["metric"].isin(importances)
+    assert records.loc[~shares, "value"].between(0, 1).all()
+    assert records.loc[shares, "value"].between(-1, 1).all()
     pd.testing.assert_frame_equal(records, protocol(explain, *asked, batch_size=2))
+
+
+def test_importances_are_shares_of_what_is_attributed_with_their_signs(
+    network: Classifier, pictures: dict[str, Flowers], asked: list[Interventions]
+) -> None:
+    """The weights 4, 2.5, 3 and 1.5 of 11; more where a neighbour's pixels are dilated into."""
+    explain = Counting(network, pictures)
+    found = {}
+    for sign in (1.0, -1.0):
+        explain.sign = sign
+        records = protocol(explain, *asked)
+        means = records.groupby("metric")["value"].mean()
+        found[sign] = [means[f"PI {part}"] for part in FLOWER_PARTS]
+    for share, weight in zip(found[1.0], WEIGHTS.values(), strict=True):
+        assert share >= weight / 11 - 1e-9
+    assert found[-1.0] == pytest.approx([-share for share in found[1.0]])
+
+
+def test_pictures_keep_their_place_in_the_data_set(asked: list[Interventions]) -> None:
+    """A network that is wrong on the first picture: records of two networks can be paired."""
+    test = asked[0]
+    assert test.indices.tolist() == list(range(COUNT))
+    flowers = Flowers("variety", "test", COUNT)
+    known = dict(test.classifier.net.known)
+    known[key(flowers.images[0])] = -known[key(flowers.images[0])]
+    mistaken = Classifier(Memory(known).eval(), **NEUTRAL)
+    again = intervene(mistaken, flowers)
+    assert again.indices.tolist() == list(range(1, COUNT))
+    assert again.accuracy == 1 - 1 / COUNT
+    records = protocol(Noise(mistaken), again, again)
+    assert set(records["image"]) == set(range(1, COUNT))
+
+
+def test_one_picture_in_so_many_is_what_it_was(
+    network: Classifier, pictures: dict[str, Flowers], asked: list[Interventions]
+) -> None:
+    explain = Counting(network, pictures)
+    test, held = asked
+    whole = protocol(explain, test, held)
+    some = protocol(explain, test.every(2, 1), held)
+    assert set(some["image"]) == set(range(1, COUNT, 2))
+    expected = whole[whole["image"].isin(range(1, COUNT, 2)) & (whole["metric"] != "TS")]
+    found = some[some["metric"] != "TS"]
+    pd.testing.assert_frame_equal(
+        found.reset_index(drop=True), expected.reset_index(drop=True), check_exact=True
+    )
+    for step, first in ((0, 0), (1, COUNT), (1, -1)):
+        with pytest.raises(ValueError, match="take one in 1 or more"):
+            test.every(step, first)
+        with pytest.raises(ValueError, match="take one in 1 or more"):
+            intervene(network, pictures["test"], step, first)
+
+
+def test_a_network_may_be_asked_about_a_share_of_the_pictures(
+    network: Classifier, pictures: dict[str, Flowers], asked: list[Interventions]
+) -> None:
+    share = intervene(network, pictures["test"], every=2, first=1)
+    assert share.indices.tolist() == [1, 3]
+    assert share.accuracy == 1
+    for found, expected in (
+        (share.logits, asked[0].logits),
+        (share.clear[:, :4], asked[0].clear[:, :4]),
+        (share.images, asked[0].images),
+    ):
+        torch.testing.assert_close(found, expected[1::2])
 
 
 def test_other_tasks_and_other_networks_are_refused(

@@ -25,7 +25,7 @@ from xaicore.metrics.segmentation import (
     relevance_rank_accuracy,
 )
 from xaicore.models.flowers import flower_classifier
-from xaicore.partbench.reliance import TWINS, reliance
+from xaicore.partbench.reliance import TWINS, reliance, repainted
 
 Explain = Callable[[Tensor, Tensor], Tensor]
 """Maps images ``(B, 3, H, W)`` and targets ``(B,)`` to saliency ``(B, 1, H, W)`` in ``[0, 1]``."""
@@ -108,7 +108,8 @@ def part_benchmark(
         The paired contrast, ``PC``, belongs to both tasks: its ``task`` is ``"both"``.
 
     Raises:
-        ValueError: a number is not positive, or a method's maps cannot be used.
+        ValueError: a number is not positive, no picture counts for a seed, or a method's maps
+            cannot be used.
     """
     benchmark = PartBenchmark(seeds, n, validation, batch_size, classifiers)
     tables = [benchmark.score(name, method) for name, method in methods.items()]
@@ -118,7 +119,8 @@ def part_benchmark(
 class PartBenchmark:
     """The pictures and networks of ``part_benchmark``, made ready once for many methods.
 
-    Arguments are those of ``part_benchmark``.
+    Arguments are those of ``part_benchmark``, and ``kept``, the indices of the test pictures that
+    are scored, by seed, where an earlier run found them; ``None`` asks the networks.
 
     Attributes:
         networks: by task and seed.
@@ -132,6 +134,7 @@ class PartBenchmark:
         validation: int = 200,
         batch_size: int = 32,
         classifiers: Networks | None = None,
+        kept: Mapping[int, Tensor] | None = None,
     ) -> None:
         check_batch_size(batch_size)
         self.seeds, self.batch_size = tuple(seeds), batch_size
@@ -144,82 +147,125 @@ class PartBenchmark:
             Twins.render("test", n),
             Twins.render("validation", validation),
         )
-        self.kept = {seed: self._relied(seed).nonzero()[:, 0] for seed in seeds}
+        self.kept = self._relied() if kept is None else {seed: kept[seed] for seed in seeds}
+        nothing = [seed for seed, rows in self.kept.items() if not len(rows)]
+        if nothing:
+            raise ValueError(
+                f"classifiers: those of seed {nothing[0]} are wrong, or do not rely on their part, "
+                "on every picture: there is nothing to explain"
+            )
 
-    def score(self, name: str, method: Method) -> pd.DataFrame:
-        """Return the records of one method, under the given name."""
+    def score(self, name: str, method: Method, every: int = 1) -> pd.DataFrame:
+        """Return the records of one method, under the given name.
+
+        Args:
+            name: what the records call it.
+            method: makes it ready for a network.
+            every: the costly may explain one picture in so many, another one for each seed, and
+                choose their thresholds on as small a share of the validation pictures.
+
+        Raises:
+            ValueError: ``every`` leaves no picture, or the maps cannot be used.
+        """
+        most = min(len(rows) for rows in (*self.kept.values(), self.held.images))
+        if not 1 <= every <= most:
+            raise ValueError(f"every must be from 1 to {most}, the pictures there are, not {every}")
         tables = []
-        for seed in self.seeds:
-            maps: list[dict[str, Tensor]] = [{}, {}]
+        for place, seed in enumerate(self.seeds):
+            some = slice(place % every, None, every)
+            rows, held = self.kept[seed][some], torch.arange(len(self.held.images))[some]
+            maps: dict[str, Tensor] = {}
+            chosen: dict[str, Tensor] = {}
             for task in TWINS:
                 network = self.networks[task, seed]
                 ready, device = method(network), network.mean.device
-                for found, twins in zip(maps, (self.test, self.held), strict=True):
-                    found[task] = explain(ready, twins.tasks[task], self.batch_size, device)
-            tables.append(self._records(name, "method", seed, *maps))
+                for found, twins, of in ((maps, self.test, rows), (chosen, self.held, held)):
+                    found[task] = explain(ready, twins.tasks[task], of, self.batch_size, device)
+            thresholds = self._thresholds(chosen, held)
+            tables.append(self._records(name, "method", seed, rows, maps, thresholds))
         return pd.concat(tables, ignore_index=True)
 
     def bounds(self) -> pd.DataFrame:
         """Return the records of the floors and ceilings."""
         shown, chosen = floor_maps(self.test, self.held), floor_maps(self.held, self.held)
-        tables = [
-            self._records(name, kind, seed, maps, chosen[name][1])
-            for seed in self.seeds
-            for name, (kind, maps) in shown.items()
-        ]
+        tables = []
+        for name, (kind, maps) in shown.items():
+            thresholds = self._thresholds(chosen[name][1], torch.arange(len(self.held.images)))
+            for seed, rows in self.kept.items():
+                own = {task: maps[task][rows] for task in TWINS}
+                tables.append(self._records(name, kind, seed, rows, own, thresholds))
         return pd.concat(tables, ignore_index=True)
 
-    def _relied(self, seed: int) -> Tensor:
-        relied = [
-            reliance(self.networks[task, seed], self.test.tasks[task]).relies for task in TWINS
-        ]
-        return torch.stack(relied).all(0)
+    def _thresholds(self, maps: Mapping[str, Tensor], rows: Tensor) -> dict[str, float]:
+        """Return the threshold of each task that suits maps of validation pictures best."""
+        return {
+            task: best_threshold(iou_curve(maps[task], self.held.masks[task][rows]))
+            for task in TWINS
+        }
+
+    def _relied(self) -> dict[int, Tensor]:
+        """Return the test pictures on which both networks of a seed rely on their part alone."""
+        relied = dict.fromkeys(self.seeds, torch.ones(len(self.test.images), dtype=torch.bool))
+        for task in TWINS:
+            shown = repainted(self.test.tasks[task])
+            for seed in self.seeds:
+                found = reliance(self.networks[task, seed], shown)
+                relied[seed] = relied[seed] & found.relies
+        return {seed: rows.nonzero()[:, 0] for seed, rows in relied.items()}
 
     def _records(
         self,
         name: str,
         kind: str,
         seed: int,
+        rows: Tensor,
         maps: Mapping[str, Tensor],
-        chosen: Mapping[str, Tensor],
+        thresholds: Mapping[str, float],
     ) -> pd.DataFrame:
-        """Return the records of maps of test pictures; ``chosen`` are of validation pictures."""
-        kept = self.kept[seed]
-        masks = {task: self.test.masks[task][kept] for task in TWINS}
-        shown = {task: maps[task][kept] for task in TWINS}
+        """Return the records of the maps of some test pictures, by task."""
+        masks = {task: self.test.masks[task][rows] for task in TWINS}
         scores = {
             (task, metric): values
             for task in TWINS
-            for metric, values in self._of_task(task, shown[task], masks[task], chosen[task])
+            for metric, values in part_scores(maps[task], masks[task], thresholds[task]).items()
         }
-        pair = [shown[task] for task in TWINS], [masks[task] for task in TWINS]
+        pair = [maps[task] for task in TWINS], [masks[task] for task in TWINS]
         scores["both", "PC"] = paired_contrast(*pair)
-        common = {"image": kept, "seed": seed, "method": name, "kind": kind}
-        rows = [
+        common = {"image": rows, "seed": seed, "method": name, "kind": kind}
+        found = [
             pd.DataFrame({**common, "task": task, "metric": metric, "value": values})
             for (task, metric), values in scores.items()
         ]
-        return pd.concat(rows)
+        return pd.concat(found)
 
-    def _of_task(
-        self, task: str, maps: Tensor, masks: Tensor, chosen: Tensor
-    ) -> list[tuple[str, Tensor]]:
-        threshold = best_threshold(iou_curve(chosen, self.held.masks[task]))
-        return [
-            ("IoU-AUC", iou_curve(maps, masks).mean(1)),
-            ("IoU", mask_iou(maps, masks, threshold)),
-            ("RRA", relevance_rank_accuracy(maps, masks)),
-            ("RMA", relevance_mass_accuracy(maps, masks)),
-            ("pointing", mask_pointing_game(maps, masks)),
-        ]
+
+def part_scores(maps: Tensor, masks: Tensor, threshold: float) -> dict[str, Tensor]:
+    """Return every score of maps against the masks of their part, one value per picture.
+
+    Args:
+        maps: saliency ``(B, 1, H, W)`` in ``[0, 1]``.
+        masks: coverage ``(B, 1, H, W)`` in ``[0, 1]``.
+        threshold: where ``IoU`` cuts the maps.
+    """
+    return {
+        "IoU-AUC": iou_curve(maps, masks).mean(1),
+        "IoU": mask_iou(maps, masks, threshold),
+        "RRA": relevance_rank_accuracy(maps, masks),
+        "RMA": relevance_mass_accuracy(maps, masks),
+        "pointing": mask_pointing_game(maps, masks),
+    }
 
 
 def explain(
-    method: Explain, flowers: Flowers, batch_size: int, device: torch.device | str = "cpu"
+    method: Explain,
+    flowers: Flowers,
+    rows: Tensor,
+    batch_size: int,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Return the maps of all pictures for their true classes, ``(n, 1, H, W)``, on the CPU."""
-    pictures = flowers.images.to(device), flowers.targets.to(device)
-    batches = zip(*(rows.split(batch_size) for rows in pictures), strict=True)
+    """Return the maps of some pictures for their true classes, ``(n, 1, H, W)``, on the CPU."""
+    pictures = flowers.images[rows].to(device), flowers.targets[rows].to(device)
+    batches = zip(*(some.split(batch_size) for some in pictures), strict=True)
     return torch.cat([method(images, targets).detach().cpu() for images, targets in batches])
 
 

@@ -9,7 +9,7 @@ pictures that the network gets right.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import compress
 
 import pandas as pd
@@ -50,6 +50,7 @@ class Interventions:
 
     Attributes:
         classifier: the network.
+        indices: which pictures of the data set it gets right, ``(B,)``.
         images: the pictures it gets right, ``(B, 3, H, W)``.
         targets: their classes, ``(B,)``.
         parts: the coverage of each part, ``(B, 4, H, W)``, in the order of ``FLOWER_PARTS``.
@@ -62,6 +63,7 @@ class Interventions:
     """
 
     classifier: Classifier
+    indices: Tensor
     images: Tensor
     targets: Tensor
     parts: Tensor
@@ -88,8 +90,32 @@ class Interventions:
         """BI: how rarely an object of the background is needed."""
         return background_independence(self.whole, self.clear, self.present)
 
+    def every(self, step: int, first: int = 0) -> Interventions:
+        """Return one picture in ``step``, from the one numbered ``first``, for costly methods.
 
-def intervene(classifier: Classifier, flowers: Flowers) -> Interventions:
+        Raises:
+            ValueError: no picture is left.
+        """
+        _check_share(step, first, len(self.images))
+        of_pictures = {
+            field.name: getattr(self, field.name)[first::step]
+            for field in fields(self)
+            if isinstance(getattr(self, field.name), Tensor)
+        }
+        return replace(self, **of_pictures)
+
+
+def _check_share(step: int, first: int, count: int) -> None:
+    if step < 1 or not 0 <= first < count:
+        raise ValueError(
+            f"one picture in {step} from number {first} of {count}: take one in 1 or more, from "
+            "a picture that is there"
+        )
+
+
+def intervene(
+    classifier: Classifier, flowers: Flowers, every: int = 1, first: int = 0
+) -> Interventions:
     """Render every removal and ask the network.
 
     Cost: 16 renderings and forwards of each picture, and one for each object of its background.
@@ -97,13 +123,19 @@ def intervene(classifier: Classifier, flowers: Flowers) -> Interventions:
     Args:
         classifier: the network of the task, trained on pictures that lost parts.
         flowers: pictures of a task whose classes are told by the four parts: ``"variety"``.
+        every: take one picture in so many, from the one numbered ``first``.
+        first: the first picture to take.
 
     Raises:
-        ValueError: the task's classes are told by other parts, or no picture is classified right.
+        ValueError: the task's classes are told by other parts, no picture is taken, or none of
+            them is classified right.
     """
     if set(class_parts(flowers.task)[0]) != set(FLOWER_PARTS):
         raise ValueError(f"flowers.task must be 'variety', told by four parts, not {flowers.task}")
+    _check_share(every, first, len(flowers))
     right = logits_of(classifier, flowers.images).argmax(1) == flowers.targets
+    accuracy = right.double().mean().item()
+    right &= torch.isin(torch.arange(len(right)), torch.arange(len(right))[first::every])
     scenes = [flowers.scene(i) for i in right.nonzero()[:, 0].tolist()]
     if not scenes:
         raise ValueError("the network classifies no picture right: there is nothing to explain")
@@ -112,6 +144,7 @@ def intervene(classifier: Classifier, flowers: Flowers) -> Interventions:
     objects, present = _objects(scenes, size)
     return Interventions(
         classifier=classifier,
+        indices=right.nonzero()[:, 0],
         images=flowers.images[right],
         targets=targets,
         parts=torch.cat([flowers.masks[part][right] for part in FLOWER_PARTS], dim=1),
@@ -119,7 +152,7 @@ def intervene(classifier: Classifier, flowers: Flowers) -> Interventions:
         present=present,
         logits=torch.stack(logits, dim=1),
         clear=_cleared(classifier, scenes, targets, present, size),
-        accuracy=right.double().mean().item(),
+        accuracy=accuracy,
         task=flowers.task,
     )
 
@@ -168,6 +201,7 @@ class _Explained:
     """What an explainer gives parts and objects, by every threshold."""
 
     importances: Tensor
+    shares: Tensor
     curves: dict[str, Tensor]
 
 
@@ -185,8 +219,10 @@ def protocol(
         batch_size: pictures explained at once.
 
     Returns:
-        One row per picture and measure, ``image``, ``metric``, ``value``, for CSDC, PC, DC, D, SD
-        and TS where they are defined; ``threshold`` in ``attrs``.
+        One row per picture and measure: ``image``, its place in the data set, ``metric``,
+        ``value``. Measures are CSDC, PC, DC, D, SD and TS where they are defined, and for each part
+        its signed importance, as a share of all that is attributed: ``PI petal`` and so on.
+        ``threshold`` is in ``attrs``.
 
     Raises:
         ValueError: the explainer is of another network.
@@ -198,8 +234,10 @@ def protocol(
     values = {metric: curve[:, best] for metric, curve in found.curves.items()}
     values["SD"] = single_deletion(found.importances, test.whole[:, None] - test.without_parts)
     values["TS"] = _contrast(explainer, test, batch_size)
+    shares = zip(FLOWER_PARTS, found.shares.T, strict=True)
+    values |= {f"PI {part}": share for part, share in shares}
     rows = [
-        pd.DataFrame({"image": range(len(test.images)), "metric": metric, "value": value})
+        pd.DataFrame({"image": test.indices, "metric": metric, "value": value})
         for metric, value in values.items()
     ]
     records = pd.concat(rows).dropna().reset_index(drop=True)
@@ -251,7 +289,9 @@ def _explain(explainer: Explainer, on: Interventions, batch_size: int) -> _Expla
         "DC": deletion_check(of_parts, on.logits),
         "D": distractibility(important, on.whole, without, present),
     }
-    return _Explained(importances[:, :count], curves)
+    whole = attribution.double().abs().sum((1, 2, 3))[:, None]
+    of_whole = importances[:, :count] / whole.where(whole > 0, 1)
+    return _Explained(importances[:, :count], of_whole, curves)
 
 
 def _ordered(task: str) -> list[dict[str, str]]:

@@ -45,34 +45,68 @@ class Reliance(NamedTuple):
         return self.correct & (self.follows == 1) & (self.stays == 1)
 
 
-def reliance(classifier: Classifier, flowers: Flowers) -> Reliance:
+class Repainted(NamedTuple):
+    """Pictures of a task as they are, and with every part repainted; the same for all networks.
+
+    Attributes:
+        flowers: the pictures.
+        part: the pictures with the task's part in each other colour, ``(n, 3, H, W)`` each.
+        other: the same of the other task's part.
+        bare: the pictures without the task's part.
+    """
+
+    flowers: Flowers
+    part: tuple[Tensor, ...]
+    other: tuple[Tensor, ...]
+    bare: Tensor
+
+
+def repainted(flowers: Flowers) -> Repainted:
+    """Render what ``reliance`` asks a network about, to ask several networks.
+
+    Args:
+        flowers: pictures of the task ``"petal"`` or ``"stem"``.
+
+    Raises:
+        ValueError: the task is another one.
+    """
+    check_name("flowers.task", flowers.task, TWINS)
+    part, other = flowers.task, TWINS[1 - TWINS.index(flowers.task)]
+    shifts = range(1, len(PALETTE))
+    return Repainted(
+        flowers,
+        tuple(flowers.changed(repaint(part, shift)) for shift in shifts),
+        tuple(flowers.changed(repaint(other, shift)) for shift in shifts),
+        flowers.changed(lambda scene: scene.without(part)),
+    )
+
+
+def reliance(classifier: Classifier, flowers: Flowers | Repainted) -> Reliance:
     """Repaint the part of the task, then the other task's part, in every other colour.
 
     A valid mask is not enough for a ground truth: the network may have learned something else, or
     nothing (Zhang et al., AttributionLab, 2023). Explanations are scored where it relies on the
-    part. Cost: eight forwards and seven renderings of each picture.
+    part. Cost: eight forwards and seven renderings of each picture; with ``repainted`` pictures,
+    the forwards alone.
 
     Args:
         classifier: the network of the task.
-        flowers: pictures of the task ``"petal"`` or ``"stem"``.
+        flowers: pictures of the task ``"petal"`` or ``"stem"``, repainted or to be repainted.
 
     Raises:
         ValueError: the task is another one, or the network is in training mode.
     """
-    check_name("flowers.task", flowers.task, TWINS)
     check_evaluation_mode(classifier)
-    part, other = flowers.task, TWINS[1 - TWINS.index(flowers.task)]
-    predicted = predict(classifier, flowers.images)
-    bare = predict(classifier, flowers.changed(lambda scene: scene.without(part)))
-    follows = torch.zeros(len(flowers))
-    stays = torch.zeros(len(flowers))
-    for shift in range(1, len(PALETTE)):
-        now = predict(classifier, flowers.changed(repaint(part, shift)))
-        follows += now == (flowers.targets + shift) % len(PALETTE)
-        stays += predict(classifier, flowers.changed(repaint(other, shift))) == predicted
+    shown = repainted(flowers) if isinstance(flowers, Flowers) else flowers
+    targets = shown.flowers.targets
+    predicted = predict(classifier, shown.flowers.images)
+    follows, stays = torch.zeros(len(targets)), torch.zeros(len(targets))
+    for shift, (own, other) in enumerate(zip(shown.part, shown.other, strict=True), start=1):
+        follows += predict(classifier, own) == (targets + shift) % len(PALETTE)
+        stays += predict(classifier, other) == predicted
+    guesses = predict(classifier, shown.bare) == targets
     count = len(PALETTE) - 1
-    correct, guesses = predicted == flowers.targets, bare == flowers.targets
-    return Reliance(correct, follows / count, stays / count, guesses)
+    return Reliance(predicted == targets, follows / count, stays / count, guesses)
 
 
 def repaint(part: str, shift: int) -> Callable[[Scene], Scene]:

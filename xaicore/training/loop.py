@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -255,7 +255,8 @@ def train(
         data: The training set.
         recipe: How to train.
         seed: Seed of order and augmentation (not of the network's initial weights).
-        loss: What to minimise, as a function of network, inputs and targets.
+        loss: What to minimise, as a function of network, inputs and targets. The fields of a
+            dataclass are part of what a checkpoint must agree with.
         validate: Measures the network after each epoch, the smaller the better; the weights of the
             best epoch are kept.
         checkpoint: File that holds the progress after each epoch. If it exists, it is resumed.
@@ -306,6 +307,8 @@ class _Run:
         self.records: list[Epoch] = []
         self.best: dict[str, Tensor] = {}
         self.identity = {**asdict(recipe), "seed": seed, "images": len(data)}
+        if is_dataclass(loss) and not isinstance(loss, type):
+            self.identity |= asdict(loss)
 
     def finished(self) -> bool:
         """Whether all epochs are done, or the last ones brought nothing."""

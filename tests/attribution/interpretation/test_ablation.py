@@ -90,9 +90,16 @@ def test_records_have_one_row_per_image_choice_and_k_and_the_stated_cost() -> No
     layers = tuple(Layer(f"net.{layer.name}", layer.channels) for layer in LAYERS)
     records = ablation_curves(Classifier(counter), dataset(), features(layers), most=2, draws=3)
     assert len(records) == 7 * 4 * 3
-    assert counter.forwards == 7 * 4 * 3
+    assert counter.forwards == 7 * (1 + 4 * 2)
     assert records["image"].nunique() == 7
     assert set(records["features"]) == {"relevant", "random"}
+
+
+def test_steps_leave_out_what_lies_between() -> None:
+    model, chosen = classifier(), features()
+    every, ends = (ablation_curves(model, dataset(), chosen, 4, 2, step=step) for step in (1, 4))
+    expected = every[every["k"].isin([0, 4])].reset_index(drop=True)
+    assert ends.equals(expected)
 
 
 def test_batches_and_seeds() -> None:
@@ -133,8 +140,9 @@ def test_the_model_is_left_as_it_was() -> None:
 
 def test_bad_settings_are_refused() -> None:
     model, chosen = classifier(), features()
-    with pytest.raises(ValueError, match="most >= 1 and draws >= 0, got 0"):
-        ablation_curves(model, dataset(), chosen, most=0)
+    for wrong in ({"most": 0}, {"most": 2, "step": 3}, {"step": 0}, {"draws": -1}):
+        with pytest.raises(ValueError, match="1 <= step <= most and draws >= 0, got"):
+            ablation_curves(model, dataset(), chosen, **wrong)
     with pytest.raises(ValueError, match="class 4 is out of range"):
         ablation_curves(model, dataset(), features(classes=4))
     empty = TensorDataset(pictures(0), TRUE[:0])

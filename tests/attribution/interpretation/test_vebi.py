@@ -204,6 +204,19 @@ def test_it_explains_a_residual_network_whose_modules_run_twice() -> None:
     assert state_of(model) == before
 
 
+def test_it_explains_the_convolutions_of_a_vgg() -> None:
+    torch.manual_seed(0)
+    body = models.vgg.make_layers([8, "M", 12, "M", 16, 16, "M"])
+    net = nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4)).eval()
+    model, images = Classifier(net, layer="0"), pictures(6, 32, 40)
+    data = TensorDataset(images, torch.arange(6) % 3)
+    chosen = identify(responses(model, data), labels="true")
+    assert [layer.channels for layer in chosen.layers] == [8, 12, 16, 16]
+    maps = VEBI(model, chosen)(images, 0)
+    assert maps.shape == (6, 1, 32, 40)
+    assert maps.flatten(1).amax(1).tolist() == pytest.approx([1] * 6)
+
+
 def test_bad_input_is_refused() -> None:
     model = classifier()
     with pytest.raises(TypeError, match=r"features must be the RelevantFeatures .* not Tensor"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pandas as pd
@@ -17,6 +17,8 @@ from xaicore.attribution.interpretation.responses import in_batches
 from xaicore.attribution.tokens import from_grid, to_grid
 from xaicore.classifier import Classifier
 
+Seen = dict[bytes, tuple[Tensor, Tensor]]
+
 
 def ablation_curves(
     classifier: Classifier,
@@ -26,13 +28,15 @@ def ablation_curves(
     draws: int = 20,
     seed: int = 0,
     batch_size: int = 64,
+    step: int = 1,
 ) -> pd.DataFrame:
-    """Silence the k strongest features of each image's true class, and k random ones, k = 0…most.
+    """Silence the k strongest features of each image's true class, and k random ones.
 
     The random ones are of the same layers (``RelevantFeatures.shuffled``), and as many: a class
     with fewer than k relevant features loses all of its, and as many random ones. A silent channel
     is 0 everywhere. Images that were not part of ``identify`` make the test fair.
-    Cost: ``(1 + draws) (1 + most)`` forwards per image.
+    Cost: at most ``1 + (1 + draws) most / step`` forwards per image; a k at which no image of a
+    batch has more features to lose takes none.
 
     Args:
         classifier: the classifier, in evaluation mode.
@@ -42,6 +46,7 @@ def ablation_curves(
         draws: how many times random channels are drawn.
         seed: of the draws, which count on from it.
         batch_size: images in one forward.
+        step: k is 0, ``step``, twice that, …, up to ``most``.
 
     Returns:
         One row per image, choice and k: ``image``, ``target``, ``features``, ``"relevant"`` or
@@ -52,17 +57,21 @@ def ablation_curves(
         ValueError: a number is out of its range, or the images cannot be used.
     """
     check_batch_size(batch_size)
-    if most < 1 or draws < 0:
-        raise ValueError(f"ablation needs most >= 1 and draws >= 0, got {most} and {draws}")
+    if not 1 <= step <= most or draws < 0:
+        raise ValueError(
+            f"ablation needs 1 <= step <= most and draws >= 0, got {step}, {most} and {draws}"
+        )
+    counts = range(0, most + 1, step)
     chosen = [("relevant", 0, features)]
     chosen += [("random", draw, features.shuffled(seed + draw)) for draw in range(draws)]
     rows, first = [], 0
     for images, targets in in_batches(dataset, batch_size):
         check_inputs(classifier, images, targets)
         index = range(first, first + len(images))
+        seen: Seen = {}
         for name, draw, some in chosen:
-            curve = _curve(classifier, images, targets, some, most)
-            for k, (correct, p) in enumerate(curve):
+            curve = _curve(classifier, images, targets, some, counts, seen)
+            for k, (correct, p) in zip(counts, curve, strict=True):
                 rows.append(
                     pd.DataFrame(
                         {"image": index, "target": targets, "features": name, "draw": draw, "k": k}
@@ -77,17 +86,29 @@ def ablation_curves(
 
 @torch.no_grad()
 def _curve(
-    classifier: Classifier, images: Tensor, targets: Tensor, features: RelevantFeatures, most: int
+    classifier: Classifier,
+    images: Tensor,
+    targets: Tensor,
+    features: RelevantFeatures,
+    counts: Iterable[int],
+    seen: Seen,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield for each k whether the targets are predicted, and their probability, ``(B,)``."""
+    """Yield for each k whether the targets are predicted, and their probability, ``(B,)``.
+
+    What is ``seen`` already of these images, by the channels that they keep, is not run again.
+    """
     device = classifier.mean.device
     resolve_targets(targets, features.W.new_empty(len(targets), features.W.shape[1]))
     ranks = _ranks(features)[:, targets].T
-    for k in range(most + 1):
-        with silenced(classifier, features, ranks >= k, images.shape[-2:]):
-            logits = full_precision(classifier(images.to(device))).cpu().double()
-        p = logits.softmax(1).gather(1, targets[:, None])[:, 0]
-        yield logits.argmax(1) == targets, p
+    for k in counts:
+        kept = ranks >= k
+        key = kept.numpy().tobytes()
+        if key not in seen:
+            with silenced(classifier, features, kept, images.shape[-2:]):
+                logits = full_precision(classifier(images.to(device))).cpu().double()
+            p = logits.softmax(1).gather(1, targets[:, None])[:, 0]
+            seen[key] = logits.argmax(1) == targets, p
+        yield seen[key]
 
 
 @contextmanager

@@ -1,0 +1,331 @@
+"""VEBI where there are no part masks: digits, garments, CIFAR-10, photographs of animals.
+
+Digits and garments have two networks, with strides and with pooling in their place; the others come
+with the weights of those who trained them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Subset, TensorDataset
+
+from studies import cifar, subjects
+from studies.benchmark import SEEDS
+from studies.vebi import DRAWS, kept
+from xaicore.attribution import Explainer, GradCAM
+from xaicore.attribution.interpretation import (
+    VEBI,
+    RelevantFeatures,
+    ablation_curves,
+    identify,
+    phase_spread,
+    responses,
+)
+from xaicore.classifier import Classifier
+from xaicore.data.folders import find_data
+from xaicore.metrics import energy_pointing_game, standard_pointing_game
+from xaicore.models.small import SmallResNet
+from xaicore.training.loop import InMemory, Recipe, accuracy, augment, train
+
+MOST = 10
+SHOWN = 300
+"""Test images that are explained."""
+
+FEWER = 5
+"""Random choices of channels that photographs are looked at with."""
+
+GREY = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+"""Mean and standard deviation that the small networks are given."""
+
+KINDS: Mapping[str, Sequence[range]] = {
+    "cat": (range(281, 294),),
+    "dog": (range(151, 269),),
+    "bird": (range(7, 25), range(80, 101), range(127, 147)),
+    "reptile": (range(33, 69),),
+    "insect": (range(300, 327),),
+    "primate": (range(365, 385),),
+}
+"""The classes of ImageNet that make up a kind of animal."""
+
+
+class Images(NamedTuple):
+    """Images to learn from and images to test on.
+
+    Attributes:
+        training: pixels ``(3, H, W)`` in ``[0, 1]`` and class of each.
+        test: the same, of others.
+        mirrored: whether an image and its mirror image are of one class.
+        epochs: passes over the training images.
+    """
+
+    training: Dataset[Any]
+    test: Dataset[Any]
+    mirrored: bool
+    epochs: int
+
+
+class Kinds(nn.Module):
+    """A network of ImageNet's classes that names kinds of animals, and what is none of them.
+
+    The probability of a kind is that of its classes together.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        chosen = [[i for part in parts for i in part] for parts in KINDS.values()]
+        known = {i for members in chosen for i in members}
+        self.groups = [*chosen, [i for i in range(1000) if i not in known]]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits ``(B, 7)``."""
+        logits = self.net(images)
+        return torch.stack([logits[:, group].logsumexp(1) for group in self.groups], dim=1)
+
+    def kind(self, label: int) -> int:
+        """Return the number of the kind of a class."""
+        return next(i for i, group in enumerate(self.groups) if label in group)
+
+
+class Named(Dataset[tuple[Tensor, int]]):
+    """Photographs labelled by their kind."""
+
+    def __init__(self, photographs: Dataset[tuple[Tensor, int]], kinds: Kinds) -> None:
+        self.photographs, self.kinds = photographs, kinds
+
+    def __len__(self) -> int:
+        return len(self.photographs)  # type: ignore[arg-type]
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image, label = self.photographs[index]
+        return image, self.kinds.kind(label)
+
+
+def digits(data: Path) -> Images:
+    """2,000 digits of MNIST to learn from, 500 to test on."""
+    with np.load(data / "small" / "mnist.npz") as file:
+        training = _grey(file["x_train"][:2000], file["y_train"][:2000])
+        test = _grey(file["x_test"][:500], file["y_test"][:500])
+    return Images(training, test, mirrored=False, epochs=4)
+
+
+def garments(data: Path) -> Images:
+    """600 garments of Fashion-MNIST to learn from, the other 300 to test on."""
+    with np.load(data / "small" / "fashion_mnist_900.npz") as file:
+        every = _grey(file["x"], file["y"])
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(every)))
+    training, test = (TensorDataset(*every[part]) for part in (order[:600], order[600:]))
+    return Images(training, test, mirrored=True, epochs=15)
+
+
+def strided() -> Classifier:
+    """The book's small network, with less of a stride for smaller images."""
+    net = SmallResNet(10, strides=(1, 2, 1))
+    return Classifier(net, *GREY, layer="stages.2")
+
+
+def pooled() -> Classifier:
+    """Five convolutions without a stride, in the manner of a VGG."""
+    layers: list[nn.Module] = []
+    widths = (3, 32, 32, 64, 64, 128)
+    for i, (inputs, outputs) in enumerate(pairwise(widths)):
+        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
+        layers += [nn.MaxPool2d(2)] * (i in (1, 3))
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 10)]
+    return Classifier(nn.Sequential(*layers, *head), *GREY, layer=str(len(layers) - 1))
+
+
+BUILDERS: dict[str, Callable[[], Classifier]] = {"strided": strided, "pooled": pooled}
+SETS: dict[str, Callable[[Path], Images]] = {"MNIST": digits, "Fashion-MNIST": garments}
+
+
+def trained(build: Callable[[], Classifier], images: Images, seed: int) -> Classifier:
+    """Return a network that has learnt the images' classes."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        classifier = build()
+    pixels, classes = _stacked(images.training)
+    change = augment if images.mirrored else None
+    data = InMemory(classifier.normalised(pixels), classes, torch.device("cpu"), change)
+    train(classifier.net, data, Recipe(images.epochs, learning_rate=0.05), seed)
+    return classifier.eval()
+
+
+def small() -> Iterator[pd.DataFrame]:
+    """Digits and garments, with strides and without; CIFAR-10 with a network of others."""
+    data = _data()
+    for name, build, seed in product(SETS, BUILDERS, SEEDS):
+        label = f"{name}, {build}"
+        make = partial(_of_small, data, name, build, seed)
+        yield kept(f"vebi.small {label} {seed}", make).assign(network=label, seed=seed)
+    yield kept("vebi.small CIFAR-10", partial(_of_cifar, data)).assign(network="CIFAR-10", seed=0)
+
+
+def _of_small(data: Path, name: str, build: str, seed: int) -> pd.DataFrame:
+    images = SETS[name](data)
+    classifier = trained(BUILDERS[build], images, seed)
+    features = identify(responses(classifier, images.training))
+    return _looked_at(classifier, features, images.test)
+
+
+def _of_cifar(data: Path) -> pd.DataFrame:
+    subject = cifar.cifar10(data, 500)
+    whole = subject.dataset.dataset  # type: ignore[attr-defined]  # training images follow
+    training = Subset(whole, range(500, len(whole)))
+    blocks = ["relu", *(f"layer{stage}.{i}" for stage in (1, 2, 3) for i in range(3))]
+    features = identify(responses(subject.classifier, training, blocks))
+    return _looked_at(subject.classifier, features, subject.dataset)
+
+
+def _looked_at(
+    classifier: Classifier, features: RelevantFeatures, test: Dataset[tuple[Tensor, int]]
+) -> pd.DataFrame:
+    """Return what ablation does to a network, how many features it has, and their grid."""
+    curves = ablation_curves(classifier, test, features, MOST, DRAWS, step=MOST)
+    means = curves.groupby(["features", "draw", "k"], as_index=False)[["correct", "p"]].mean()
+    images, targets = _stacked(Subset(test, range(SHOWN)))
+    spreads = {
+        f"spread, {name}": phase_spread(_maps(explain, images, targets), 2).mean().item()
+        for name, explain in {
+            "vebi": VEBI(classifier, features),
+            "vebi-strided": VEBI(classifier, features, smooth=False),
+        }.items()
+    }
+    counts = {
+        "images": curves["image"].nunique(),
+        "accuracy": accuracy(classifier, *_stacked(test)),
+        "channels": len(features.W),
+        "relevant": (features.W > 0).sum(0).double().mean().item(),
+    }
+    return means.assign(**counts, **spreads)
+
+
+def photographs() -> Iterator[pd.DataFrame]:
+    """Kinds of animals on photographs: relevant channels silenced, and random ones."""
+    yield kept("vebi.photographs", lambda: _animals().ablation())
+
+
+def boxes() -> Iterator[pd.DataFrame]:
+    """How much of a map lies in the boxes of the animals."""
+    yield kept("vebi.boxes", lambda: _animals().in_boxes())
+
+
+class Animals(NamedTuple):
+    """Photographs by kinds of animals, and a network that names them.
+
+    Attributes:
+        classifier: the network.
+        features: its relevant features, found on photographs that are not among the others.
+        test: the photographs that are looked at.
+        boxes: the boxes of the test photographs.
+    """
+
+    classifier: Classifier
+    features: RelevantFeatures
+    test: Dataset[tuple[Tensor, int]]
+    boxes: Sequence[Tensor]
+
+    def ablation(self) -> pd.DataFrame:
+        """Return what each photograph becomes; of random channels the mean of each draw."""
+        curves = ablation_curves(
+            self.classifier, self.test, self.features, MOST, FEWER, batch_size=25, step=MOST
+        )
+        return curves.round(5)
+
+    def in_boxes(self) -> pd.DataFrame:
+        """Return how maps of animals lie to their boxes."""
+        images, targets = _stacked(self.test)
+        animals = (targets < len(KINDS)).nonzero()[:, 0]
+        images, targets = images[animals], targets[animals]
+        found_in = [self.boxes[i] for i in animals]
+        tables = []
+        for name, explain in self.methods().items():
+            maps = _maps(explain, images, targets)
+            found = {
+                "EP": energy_pointing_game(maps, found_in),
+                "SP": standard_pointing_game(maps, found_in),
+                "spread 2": phase_spread(maps, 2),
+            }
+            rows = {"image": animals, "target": targets, "method": name, **found}
+            tables.append(pd.DataFrame(rows))
+        return pd.concat(tables, ignore_index=True)
+
+    def methods(self) -> dict[str, Explainer]:
+        """Return the methods that are compared."""
+        return {
+            "vebi": VEBI(self.classifier, self.features),
+            "vebi-strided": VEBI(self.classifier, self.features, smooth=False),
+            "vebi-random": VEBI(self.classifier, self.features.shuffled(0)),
+            "grad-cam": GradCAM(self.classifier),
+        }
+
+
+@cache
+def _animals() -> Animals:
+    """The first photographs tell the features, the others are looked at."""
+    subject = subjects.photographs("resnet18", _data(), 1300)
+    kinds = Kinds(subject.classifier.net).eval()
+    classifier = Classifier(kinds, layer="net.layer4", classes=[*KINDS, "none of these"])
+    named, last = Named(subject.dataset, kinds), len(subject) - SHOWN
+    training, test = Subset(named, range(last)), Subset(named, range(last, len(named)))
+    features = identify(responses(classifier, training, batch_size=25))
+    boxes = list(subject.truth.boxes or [])[last:]
+    return Animals(classifier, features, test, boxes)
+
+
+def animals() -> Iterator[pd.DataFrame]:
+    """The features of the kinds of animals, and the photographs they were found on."""
+    found = _animals()
+    names = found.classifier.classes
+    yield found.features.table(names).assign(bound=found.features.bound.all().item())
+
+
+def _data() -> Path:
+    data = find_data()
+    if data is None:
+        raise FileNotFoundError("no real images: set XAICORE_DATA to their folder")
+    return data
+
+
+def _grey(pictures: np.ndarray, classes: np.ndarray) -> TensorDataset:
+    """Return grey pictures ``(N, 28, 28)`` of 0 to 255 as pixels of three equal colours."""
+    pixels = torch.from_numpy(pictures).float().reshape(-1, 1, 28, 28) / 255
+    return TensorDataset(pixels.repeat(1, 3, 1, 1), torch.from_numpy(classes).long())
+
+
+def _stacked(dataset: Dataset[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+    """Return all images and classes of a data set."""
+    count = len(dataset)  # type: ignore[arg-type]
+    images, classes = zip(*(dataset[i] for i in range(count)), strict=True)
+    return torch.stack(images), torch.as_tensor(classes)
+
+
+def _maps(explain: Explainer, images: Tensor, targets: Tensor, batch_size: int = 25) -> Tensor:
+    pairs = zip(images.split(batch_size), targets.split(batch_size), strict=True)
+    return torch.cat([explain(*pair) for pair in pairs])
+
+
+STUDIES: Mapping[str, Callable[[], Iterator[pd.DataFrame]]] = {
+    "small": small,
+    "photographs": photographs,
+    "boxes": boxes,
+    "animals": animals,
+}
+
+_PHOTOGRAPHS = f"the last {SHOWN} of imagenet_val1300; features of the others"
+IMAGES = {
+    "vebi.small": "MNIST, 900 of Fashion-MNIST, CIFAR-10 (JPEG)",
+    "vebi.photographs": _PHOTOGRAPHS,
+    "vebi.boxes": _PHOTOGRAPHS,
+    "vebi.animals": "all of imagenet_val1300 but the last 300",
+}
+"""What each study looks at, in words."""

@@ -1,0 +1,341 @@
+"""The studies of the chapter on interpretable gradients: what training for them changes.
+
+Small networks learn the species of the flowers; from each, copies go on learning with every
+objective alike. Test flowers are seen by no training and by no choice of a setting.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from studies import subjects
+from studies.benchmark import SEEDS, WIDE_BLUR, Factory
+from studies.subjects import say
+from xaicore import attribution as methods
+from xaicore.classifier import Classifier
+from xaicore.data.flowers import Flowers, class_names
+from xaicore.evaluation import Truth, measure
+from xaicore.files import read_tensors, write_tensors
+from xaicore.metrics import CausalProtocol
+from xaicore.models.flowers import FLOWER_MEAN, FLOWER_STD
+from xaicore.models.small import SmallResNet
+from xaicore.models.stems import averaged_downsampling
+from xaicore.training.guided import BothRules
+from xaicore.training.interpretable_gradients import (
+    ERRORS,
+    TARGETS,
+    InterpretableGradient,
+    both_gradients,
+)
+from xaicore.training.loop import InMemory, Loss, Recipe, augment, cross_entropy, train
+
+WIDTHS = (16, 32, 64)
+"""Half of the book's own network, so that many can be trained."""
+
+TEST, WATCHED = 500, 100
+"""Test flowers that are explained; validation flowers that are watched during training."""
+
+FIRST = Recipe(epochs=12)
+FIRST_COUNT = 4500
+"""How the networks learn the species, and from how many flowers."""
+
+MORE = Recipe(epochs=2, learning_rate=0.02)
+MORE_COUNT = 1500
+"""How a copy goes on."""
+
+LOOKS = 4
+"""Times that alignment is measured during a training, the start included."""
+
+PATIENT = CausalProtocol(steps=10, blur=WIDE_BLUR)
+PERIOD = 4
+"""Pixels after which the strides of the first two layers repeat."""
+
+
+def gradient_penalty(net: nn.Module, images: Tensor, targets: Tensor, weight: float) -> Tensor:
+    """Double backpropagation: the cross-entropy and the squared norm of its input gradient."""
+    images = images.detach().requires_grad_()
+    with BothRules():
+        losses = F.cross_entropy(net(images), targets, reduction="none")
+    (gradient,) = torch.autograd.grad(losses.sum(), images, create_graph=True)
+    return losses.mean() + weight * gradient.square().flatten(1).sum(1).mean()
+
+
+def adversarial(net: nn.Module, images: Tensor, targets: Tensor, step: float) -> Tensor:
+    """Cross-entropy after the step in the sign of the gradient that raises it most."""
+    images = images.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(cross_entropy(net, images, targets), images)
+    return cross_entropy(net, images.detach() + step * gradient.sign(), targets)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How a network is trained.
+
+    Attributes:
+        loss: what is minimised.
+        averaged: whether it reduces height and width by averages instead of strides.
+        share: what the error is worth at the start, relative to the cosine's; ``None`` leaves the
+            weight as it is.
+    """
+
+    loss: Loss = cross_entropy
+    averaged: bool = False
+    share: float | None = None
+
+
+def aligned(target: str, weight: float, error: str = "cosine") -> Variant:
+    """Return the paper's objective for a target."""
+    return Variant(InterpretableGradient(weight, error, target))
+
+
+def balanced(error: str, share: float = 0.1) -> Variant:
+    """Return the objective of the logit with an error whose weight makes it count as the cosine."""
+    return Variant(InterpretableGradient(share, error, "logit"), share=share)
+
+
+VARIANTS = {
+    "plain": Variant(),
+    "log-probability 1": aligned("log-probability", 1.0),
+    "loss 1": aligned("loss", 1.0),
+    "gradient penalty": Variant(partial(gradient_penalty, weight=0.1)),
+    "adversarial": Variant(partial(adversarial, step=0.05)),
+    "loss 0.0075": aligned("loss", 0.0075),
+    "log-probability 0.0075": aligned("log-probability", 0.0075),
+    "log-probability 0.1": aligned("log-probability", 0.1),
+    "loss 0.1": aligned("loss", 0.1),
+    "logit 0.1": aligned("logit", 0.1),
+    "logit histogram": balanced("histogram"),
+    "logit mae": balanced("mae"),
+    "logit mse": balanced("mse"),
+}
+"""What copies of a network go on learning with."""
+
+AVERAGED = {
+    "plain, averages": Variant(averaged=True),
+    "log-probability 1, averages": Variant(
+        InterpretableGradient(1.0, target="log-probability"), averaged=True
+    ),
+}
+"""The same, after the strides of the network have become averages."""
+
+EXPLAINED = ("plain", "log-probability 1", "loss 1", "gradient penalty")
+EXPLAINERS: dict[str, Factory] = {
+    "grad-cam": methods.GradCAM,
+    "grad-cam++": methods.GradCAMPlusPlus,
+    "ablation-cam": methods.AblationCAM,
+    "score-cam": partial(methods.ScoreCAM, batch_size=64),
+    "opti-cam": partial(methods.OptiCAM, preset="fast", iterations=25),
+}
+SMOOTHED: dict[str, Factory] = {"smoothgrad": partial(methods.SmoothGrad, samples=16)}
+
+
+@cache
+def pictures(split: str, count: int) -> tuple[Tensor, Tensor]:
+    """Return normalised flowers and their species."""
+    flowers = Flowers("species", split, count)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (FLOWER_MEAN, FLOWER_STD))
+    return (flowers.images - mean) / std, flowers.targets
+
+
+@cache
+def shown() -> tuple[Flowers, Tensor]:
+    """Return the test flowers, and where their heads are."""
+    flowers = Flowers("species", "test", TEST)
+    return flowers, (flowers.masks["petal"] + flowers.masks["centre"]).clamp(max=1)
+
+
+def called(seed: int) -> str:
+    """Return the name of a network in the records."""
+    return f"flowers-half-seed{seed}"
+
+
+def fresh(seed: int) -> SmallResNet:
+    """Return a network with random weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return SmallResNet(len(class_names("species")), WIDTHS)
+
+
+def classifier(net: nn.Module) -> Classifier:
+    """Return a network as a classifier of pixels."""
+    return Classifier(net.eval(), FLOWER_MEAN, FLOWER_STD, layer="stages.2")
+
+
+def learnt(seed: int) -> SmallResNet:
+    """Return the network from which the copies of a seed go on; its progress is kept on disk."""
+    subjects.KEPT.mkdir(parents=True, exist_ok=True)
+    net, progress = fresh(seed), subjects.KEPT / f"gradients.first.{seed}.pt"
+    teach(net, FIRST, FIRST_COUNT, seed, cross_entropy, progress)
+    return net
+
+
+def teach(
+    net: nn.Module, recipe: Recipe, count: int, seed: int, loss: Loss, progress: Any = None
+) -> None:
+    """Train a network on flowers."""
+    images, targets = pictures("train", FIRST_COUNT)
+    data = InMemory(images[:count], targets[:count], torch.device("cpu"), augment)
+    train(net, data, recipe, seed, loss, checkpoint=progress)
+
+
+class Watching:
+    """A loss that measures alignment a few times during a training."""
+
+    def __init__(self, loss: Loss, every: int) -> None:
+        self.loss, self.every, self.calls = loss, every, 0
+        self.found: list[Tensor] = []
+
+    def __call__(self, net: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of a batch."""
+        if self.calls % self.every == 0:
+            self.look(net)
+        self.calls += 1
+        return self.loss(net, images, targets)
+
+    def look(self, net: nn.Module) -> None:
+        """Measure the alignment on validation flowers, of every target."""
+        training = net.training
+        self.found.append(torch.stack(list(alignment(net.eval(), "validation", WATCHED).values())))
+        net.train(training)
+
+
+def alignment(net: nn.Module, split: str, count: int) -> dict[str, Tensor]:
+    """Return the cosine of plain and guided gradient, of every target and image."""
+    images, classes = pictures(split, count)
+    found: dict[str, list[Tensor]] = {target: [] for target in TARGETS}
+    for part, labels in zip(images.split(50), classes.split(50), strict=True):
+        for target, cosines in found.items():
+            both = both_gradients(net, part, labels, target)
+            cosines.append(1 - ERRORS["cosine"](both.plain.flatten(1), both.guided.flatten(1)))
+    return {target: torch.cat(cosines).detach() for target, cosines in found.items()}
+
+
+def trained(name: str, variant: Variant, seed: int) -> tuple[nn.Module, Tensor]:
+    """Return a network trained as a variant says, and its alignment while it learnt.
+
+    The alignment is that of each look, target and watched flower.
+    """
+    net = learnt(seed)
+    if variant.averaged:
+        averaged_downsampling(net)
+    digest = hashlib.sha256(repr((name, MORE, MORE_COUNT, WATCHED)).encode()).hexdigest()[:12]
+    file = subjects.KEPT / f"gradients.{seed}.{digest}.pt"
+    if file.is_file():
+        kept = read_tensors(file)
+        net.load_state_dict(kept["net"])
+        return net.eval(), kept["watched"]
+    loss = variant.loss if variant.share is None else _balanced(variant, net)
+    steps = MORE.epochs * (MORE_COUNT // MORE.batch_size)
+    watching = Watching(loss, -(-steps // (LOOKS - 1)))
+    teach(net, MORE, MORE_COUNT, seed, watching)
+    watching.look(net)
+    watched = torch.stack(watching.found)
+    subjects.KEPT.mkdir(parents=True, exist_ok=True)
+    write_tensors(file, {"net": net.state_dict(), "watched": watched})
+    say(f"{name}, seed {seed}: trained")
+    return net.eval(), watched
+
+
+def _balanced(variant: Variant, net: nn.Module) -> Loss:
+    """Return the objective with the weight at which its error starts at the cosine's worth."""
+    objective = variant.loss
+    if not isinstance(objective, InterpretableGradient) or variant.share is None:
+        raise TypeError("only the objective of an error can be balanced")
+    images, targets = pictures("validation", WATCHED)
+    both = both_gradients(net.eval(), images, targets, objective.target)
+    pair = both.plain.flatten(1), both.guided.flatten(1)
+    ratio = ERRORS["cosine"](*pair).mean() / ERRORS[objective.error](*pair).mean()
+    weight = variant.share * ratio.item()
+    return InterpretableGradient(weight, objective.error, objective.target)
+
+
+def networks(variants: Mapping[str, Variant]) -> Iterator[pd.DataFrame]:
+    """What each objective makes of a network and of its gradients: one row per test flower."""
+    for name, variant in variants.items():
+        for seed in SEEDS:
+            net, _ = trained(name, variant, seed)
+            yield described(net).assign(variant=name, network=called(seed))
+            say(f"{name}, seed {seed}: described")
+
+
+def described(net: nn.Module) -> pd.DataFrame:
+    """Return what a network says of the test flowers, and what its gradient of the logit is like.
+
+    ``roughness`` is the total variation of the gradient's magnitude relative to its sum; ``grid``
+    the standard deviation of its mean over the places of a 4x4 lattice, relative to the mean;
+    ``RMA`` the share of it on the head of the flower.
+    """
+    flowers, head = shown()
+    explained, protocol = classifier(net), PATIENT
+    gradients = methods.Saliency(explained)
+    maps = torch.cat([gradients.raw(part, labels) for part, labels in _parts(flowers)])
+    table = measure(
+        explained, flowers, {"saliency": maps}, curves=protocol, truth=Truth(masks=head)
+    )
+    logits = torch.cat([explained(part).detach() for part, _ in _parts(flowers)])
+    table["accuracy"] = (logits.argmax(1) == flowers.targets).double().numpy()
+    for target, cosines in alignment(net, "test", TEST).items():
+        table[f"cosine of {target}"] = cosines.numpy()
+    table["roughness"], table["grid"] = roughness(maps).numpy(), grid(maps).numpy()
+    kept = ["image", "target", "p", "o", "insertion", "deletion", "RMA", "accuracy"]
+    return table[[*kept, *(f"cosine of {target}" for target in TARGETS), "roughness", "grid"]]
+
+
+def roughness(maps: Tensor) -> Tensor:
+    """Return the total variation of maps ``(B, 1, H, W)``, relative to their sum."""
+    steps = maps.diff(dim=2).abs().sum((1, 2, 3)) + maps.diff(dim=3).abs().sum((1, 2, 3))
+    return steps / (2 * maps.sum((1, 2, 3)))
+
+
+def grid(maps: Tensor) -> Tensor:
+    """Return how unlike a lattice's places are in maps ``(B, 1, H, W)``; 0 if they are alike."""
+    places = F.pixel_unshuffle(maps, PERIOD).mean((2, 3))
+    return places.std(1, correction=0) / places.mean(1)
+
+
+def training(variants: Mapping[str, Variant]) -> Iterator[pd.DataFrame]:
+    """The alignment of validation flowers while a network learns: one row per look and flower."""
+    for name, variant in variants.items():
+        for seed in SEEDS:
+            _, watched = trained(name, variant, seed)
+            for number, look in enumerate(watched):
+                columns: dict[str, Any] = {"variant": name, "network": called(seed), "look": number}
+                columns |= {"image": range(look.shape[1])}
+                columns |= {f"cosine of {t}": v for t, v in zip(TARGETS, look.numpy(), strict=True)}
+                yield pd.DataFrame(columns)
+
+
+def explanations() -> Iterator[pd.DataFrame]:
+    """Class activation maps of networks that learnt with some of the objectives."""
+    flowers, head = shown()
+    for seed in SEEDS:
+        for name in EXPLAINED:
+            net, _ = trained(name, VARIANTS[name], seed)
+            explained = classifier(net)
+            makers = EXPLAINERS | (SMOOTHED if name == "plain" else {})
+            made = {method: make(explained) for method, make in makers.items()}
+            table = measure(explained, flowers, made, curves=PATIENT, truth=Truth(masks=head))
+            kept = ["image", "target", "method", "p", "o", "insertion", "deletion", "RMA"]
+            yield table[kept].assign(variant=name, network=called(seed))
+            say(f"{name}, seed {seed}: explained")
+
+
+def _parts(flowers: Flowers) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(flowers.images.split(50), flowers.targets.split(50), strict=True)
+
+
+STUDIES: dict[str, Callable[[], Iterator[pd.DataFrame]]] = {
+    "networks": partial(networks, VARIANTS),
+    "training": partial(training, VARIANTS),
+    "explanations": explanations,
+    "downsampling": partial(networks, AVERAGED),
+}

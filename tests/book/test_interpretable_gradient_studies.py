@@ -1,0 +1,90 @@
+"""The studies of the chapter on interpretable gradients hold what the chapter says of them."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+
+from studies import interpretable_gradients as studies
+from studies import subjects
+from xaicore.report import stored
+from xaicore.training.interpretable_gradients import InterpretableGradient
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """A dozen flowers, and one network that has seen hardly any."""
+    monkeypatch.setattr(subjects, "KEPT", tmp_path / "kept")
+    for name, value in {"TEST": 12, "WATCHED": 8, "FIRST_COUNT": 64, "MORE_COUNT": 32}.items():
+        monkeypatch.setattr(studies, name, value)
+    monkeypatch.setattr(studies, "FIRST", replace(studies.FIRST, epochs=1))
+    monkeypatch.setattr(studies, "MORE", replace(studies.MORE, epochs=3, batch_size=16))
+    monkeypatch.setattr(studies, "SEEDS", (0,))
+    for cached in (studies.pictures, studies.shown):
+        cached.cache_clear()
+    yield
+    for cached in (studies.pictures, studies.shown):
+        cached.cache_clear()
+
+
+def test_every_objective_is_described(small):
+    table = pd.concat(list(studies.networks(studies.VARIANTS)), ignore_index=True)
+    assert (table.groupby("variant").size() == 12).all()
+    assert set(table["variant"]) == set(studies.VARIANTS)
+    assert table.notna().all(axis=None)
+    assert table[["RMA", "accuracy", "insertion", "p"]].stack().between(0, 1).all()
+    again = pd.concat(list(studies.networks({"plain": studies.VARIANTS["plain"]})))
+    pd.testing.assert_frame_equal(again, table[table["variant"] == "plain"])
+
+
+def test_averages_take_the_place_of_strides(small):
+    table = pd.concat(list(studies.networks(studies.AVERAGED)), ignore_index=True)
+    assert set(table["variant"]) == set(studies.AVERAGED)
+
+
+def test_alignment_is_watched_from_the_start_to_the_end(small):
+    table = pd.concat(list(studies.training({"plain": studies.VARIANTS["plain"]})))
+    assert (table.groupby("look").size() == 8).all()
+    assert table["look"].nunique() == studies.LOOKS
+
+
+def test_maps_of_several_networks_are_scored(small, monkeypatch):
+    monkeypatch.setattr(studies, "EXPLAINED", ("plain", "loss 1"))
+    table = pd.concat(list(studies.explanations()), ignore_index=True)
+    found = table.groupby("variant")["method"].agg(set)
+    assert found["loss 1"] == set(studies.EXPLAINERS)
+    assert found["plain"] == found["loss 1"] | {"smoothgrad"}
+    assert table.notna().all(axis=None)
+
+
+def test_a_balanced_error_is_worth_the_cosine_s_share(small):
+    net = studies.learnt(0).eval()
+    images, targets = studies.pictures("validation", 8)
+    both = studies.both_gradients(net, images, targets, "logit")
+    pair = both.plain.flatten(1), both.guided.flatten(1)
+    for error in ("histogram", "mae", "mse"):
+        objective = studies._balanced(studies.balanced(error, 0.1), net)
+        assert isinstance(objective, InterpretableGradient)
+        worth = objective.weight * studies.ERRORS[error](*pair).mean()
+        torch.testing.assert_close(worth, 0.1 * studies.ERRORS["cosine"](*pair).mean())
+
+
+def test_roughness_and_grid_are_what_they_say():
+    board = (torch.arange(8)[:, None] + torch.arange(8)) % 2
+    flat, board = torch.ones(1, 1, 8, 8), board.float()[None, None]
+    assert studies.roughness(flat) == studies.grid(flat) == 0
+    assert studies.roughness(board) == 112 / 64
+    assert studies.grid(board) == 1
+
+
+def test_what_is_stored_says_what_the_chapter_says():
+    """Aligning the log-probability moves gradients onto the flower; aligning the loss, off it."""
+    table, source = stored("gradients.networks")
+    assert source["images"] == "500 rendered flowers, test"
+    assert set(table["variant"]) == set(studies.VARIANTS)
+    assert table.groupby("variant")["network"].nunique().eq(3).all()
+    means = table.groupby("variant")[["RMA", "cosine of log-probability"]].mean()
+    for column in means:
+        assert means.loc["log-probability 1", column] > means.loc["plain", column]
+        assert means.loc["loss 1", column] < means.loc["plain", column]
