@@ -46,19 +46,18 @@ def test_grad_cam_is_the_positive_part_of_cam_under_global_average_pooling() -> 
 @pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "mobilenet_v2", "squeezenet1_1"])
 def test_grad_cam_equals_captum_and_torchcam(name: str) -> None:
     torch.manual_seed(0)
-    net = models.get_model(name, weights=None).eval()
-    model, images = Classifier(net), pictures(3, 64, 64)
+    net = models.get_model(name, weights=None).eval().double()
+    model, images = Classifier(net), pictures(3, 64, 64).double()
     found = GradCAM(model).raw(images, TARGETS)
+    rounding = {"rtol": 1e-9, "atol": 1e-12 * float(found.max())}
 
     expected = LayerGradCam(model, model.layer).attribute(images, TARGETS, relu_attributions=True)
-    torch.testing.assert_close(found, expected.detach(), rtol=1e-5, atol=1e-6 * float(found.max()))
+    torch.testing.assert_close(found, expected.detach(), **rounding)
 
     with torchcam.methods.GradCAM(net, model.layer) as peer:
         logits = net((images - model.mean) / model.std)
         (maps,) = peer(TARGETS.tolist(), logits, normalized=False)
-    torch.testing.assert_close(
-        found[:, 0], maps.detach(), rtol=1e-5, atol=1e-6 * float(found.max())
-    )
+    torch.testing.assert_close(found[:, 0], maps.detach(), **rounding)
 
 
 def test_cam_equals_torchcam() -> None:
@@ -160,8 +159,8 @@ def test_grad_cam_plus_plus_does_not_depend_on_the_scale_of_the_logits() -> None
 @pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "squeezenet1_1"])
 def test_xgrad_cam_and_layer_cam_equal_torchcam(name: str) -> None:
     torch.manual_seed(0)
-    net = models.get_model(name, weights=None).eval()
-    model, images = Classifier(net), pictures(3, 64, 64)
+    net = models.get_model(name, weights=None).eval().double()
+    model, images = Classifier(net), pictures(3, 64, 64).double()
     for ours, theirs in (
         (XGradCAM, torchcam.methods.XGradCAM),
         (LayerCAM, torchcam.methods.LayerCAM),
