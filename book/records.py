@@ -24,7 +24,15 @@ import pandas as pd
 import torch
 import torchvision
 
-from studies import ca_stream, elsewhere, interpretable_gradients, interpretation, opti_cam, vebi
+from studies import (
+    ca_stream,
+    elsewhere,
+    gradients_cifar,
+    interpretable_gradients,
+    interpretation,
+    opti_cam,
+    vebi,
+)
 from studies.benchmark import (
     NETWORKS,
     SEEDS,
@@ -48,6 +56,7 @@ FOUND = {f"vebi.{name}": study for name, study in elsewhere.STUDIES.items()}
 VEBI = {f"vebi.{name}": study for name, study in vebi.STUDIES.items()}
 VEBI |= {f"vebi.{name}": study for name, study in interpretation.STUDIES.items()} | FOUND
 GRADIENTS = {f"gradients.{n}": study for n, study in interpretable_gradients.STUDIES.items()}
+REAL = {f"gradients.{name}": study for name, study in gradients_cifar.STUDIES.items()}
 
 
 def provenance(seconds: float) -> dict[str, object]:
@@ -90,7 +99,7 @@ def store(
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    names = [*FLOWERS, *NETWORKS, BOXES, *STUDIES, *VEBI, *GRADIENTS]
+    names = [*FLOWERS, *NETWORKS, BOXES, *STUDIES, *VEBI, *GRADIENTS, *REAL]
     parser.add_argument("--set", default="all", choices=["all", *names], help="what to measure")
     parser.add_argument("--method", help="make and keep the maps of one method only")
     parser.add_argument("--images", type=int, help="how many, at most")
@@ -143,7 +152,9 @@ def main() -> int:
     asked = [*known, BOXES, *STUDIES] if options.set == "all" else [options.set]
     for name in asked:
         study = STUDIES.get(name)
-        needs_photographs = name in (*NETWORKS, BOXES, *FOUND) or bool(study and study.photographs)
+        needs_photographs = name in (*NETWORKS, BOXES, *FOUND, *REAL) or bool(
+            study and study.photographs
+        )
         if data is None and (needs_photographs or options.set == "all"):
             print("no real images: set XAICORE_DATA to their folder", file=sys.stderr)
             return 2
@@ -155,6 +166,8 @@ def main() -> int:
         elif name in GRADIENTS:
             facts = {"images": f"{interpretable_gradients.TEST} rendered flowers, test"}
             store(name, ".csv.gz", partial(together, GRADIENTS[name]), facts)
+        elif name in REAL:
+            store(name, ".csv.gz", partial(together, REAL[name]), gradients_cifar.facts())
         elif study is not None:
             store_study(name, study, data, most)
         elif name == BOXES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -77,33 +78,38 @@ TAPS = ("relu", "layer1", "layer2", "layer3")
 HEAD = "linear"
 
 
-def cifar10(data: Path, count: int) -> Subject:
-    """The first test images of every class in turn; behind them, training images."""
+def pretrained(data: Path) -> Classifier:
+    """Return the network with its published weights."""
     state = torch.load(data / WEIGHTS, map_location="cpu", weights_only=True)["state_dict"]
     net = ResNet20()
     net.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
-    classifier = Classifier(net.eval(), layer="layer3", classes=CLASSES)
+    return classifier(net)
+
+
+def classifier(net: nn.Module) -> Classifier:
+    """Return a network as a classifier of pixels."""
+    return Classifier(net.eval(), layer="layer3", classes=CLASSES)
+
+
+def cifar10(data: Path, count: int) -> Subject:
+    """The first test images of every class in turn; behind them, training images."""
+    dataset: Dataset[Any] = pictures(data, {"test": count, "train": TRAINING})
     return Subject(
         name="cifar10",
         network=f"a CIFAR ResNet-20 ({WEIGHTS.name})",
         images=f"{count} test images of CIFAR-10 (JPEG)",
-        classifier=classifier,
-        dataset=Subset(_images(data / ARCHIVE, {"test": count, "train": TRAINING}), range(count)),
+        classifier=pretrained(data),
+        dataset=Subset(dataset, range(count)),
         truth=Truth(),
         batch_size=64,
     )
 
 
-def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    first = Block(inputs, outputs, stride)
-    return nn.Sequential(first, Block(outputs, outputs, 1), Block(outputs, outputs, 1))
-
-
-def _images(archive: Path, counts: dict[str, int]) -> Dataset[Any]:
+def pictures(data: Path, counts: Mapping[str, int]) -> TensorDataset:
     """Return so many images of each split, class by class in turn, one split after the other."""
     wanted = {split: count // len(CLASSES) for split, count in counts.items()}
     found: dict[tuple[str, int], list[Tensor]] = {}
-    with tarfile.open(archive) as files:
+    with tarfile.open(data / ARCHIVE) as files:
         for member in files:
             split, name = Path(member.name).parts[-3:-1] if member.isfile() else ("", "")
             if split not in wanted or name not in CLASSES:
@@ -119,6 +125,11 @@ def _images(archive: Path, counts: dict[str, int]) -> Dataset[Any]:
     ]
     images, labels = zip(*order, strict=True)
     return TensorDataset(torch.stack(images), torch.tensor(labels))
+
+
+def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    first = Block(inputs, outputs, stride)
+    return nn.Sequential(first, Block(outputs, outputs, 1), Block(outputs, outputs, 1))
 
 
 def _pixels(files: tarfile.TarFile, member: tarfile.TarInfo) -> Tensor:

@@ -31,7 +31,6 @@ from xaicore.attribution.interpretation import (
     responses,
 )
 from xaicore.classifier import Classifier
-from xaicore.data.folders import find_data
 from xaicore.metrics import energy_pointing_game, standard_pointing_game
 from xaicore.models.small import SmallResNet
 from xaicore.training.loop import InMemory, Recipe, accuracy, augment, train
@@ -162,7 +161,7 @@ def trained(build: Callable[[], Classifier], images: Images, seed: int) -> Class
 
 def small() -> Iterator[pd.DataFrame]:
     """Digits and garments, with strides and without; CIFAR-10 with a network of others."""
-    data = _data()
+    data = subjects.real_images()
     for name, build, seed in product(SETS, BUILDERS, SEEDS):
         label = f"{name}, {build}"
         make = partial(_of_small, data, name, build, seed)
@@ -272,7 +271,7 @@ class Animals(NamedTuple):
 @cache
 def _animals() -> Animals:
     """The first photographs tell the features, the others are looked at."""
-    subject = subjects.photographs("resnet18", _data(), 1300)
+    subject = subjects.photographs("resnet18", subjects.real_images(), 1300)
     kinds = Kinds(subject.classifier.net).eval()
     classifier = Classifier(kinds, layer="net.layer4", classes=[*KINDS, "none of these"])
     named, last = Named(subject.dataset, kinds), len(subject) - SHOWN
@@ -287,13 +286,6 @@ def animals() -> Iterator[pd.DataFrame]:
     found = _animals()
     names = found.classifier.classes
     yield found.features.table(names).assign(bound=found.features.bound.all().item())
-
-
-def _data() -> Path:
-    data = find_data()
-    if data is None:
-        raise FileNotFoundError("no real images: set XAICORE_DATA to their folder")
-    return data
 
 
 def _grey(pictures: np.ndarray, classes: np.ndarray) -> TensorDataset:

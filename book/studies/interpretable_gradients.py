@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.data import Dataset, TensorDataset
 
 from studies import subjects
 from studies.benchmark import SEEDS, WIDE_BLUR, Factory
@@ -56,6 +57,10 @@ LOOKS = 4
 """Times that alignment is measured during a training, the start included."""
 
 PATIENT = CausalProtocol(steps=10, blur=WIDE_BLUR)
+SCORES = ("p", "o", "insertion", "deletion", "RMA")
+"""What is kept of what is measured of a map; the last where it is known where the class is."""
+
+NOWHERE = Truth()
 PERIOD = 4
 """Pixels after which the strides of the first two layers repeat."""
 
@@ -210,13 +215,17 @@ class Watching:
 
 def alignment(net: nn.Module, split: str, count: int) -> dict[str, Tensor]:
     """Return the cosine of plain and guided gradient, of every target and image."""
-    images, classes = pictures(split, count)
+    return cosines(net, *pictures(split, count))
+
+
+def cosines(net: nn.Module, inputs: Tensor, classes: Tensor) -> dict[str, Tensor]:
+    """Return the cosine of plain and guided gradient, of every target and input."""
     found: dict[str, list[Tensor]] = {target: [] for target in TARGETS}
-    for part, labels in zip(images.split(50), classes.split(50), strict=True):
-        for target, cosines in found.items():
+    for part, labels in _parts(inputs, classes):
+        for target, of_target in found.items():
             both = both_gradients(net, part, labels, target)
-            cosines.append(1 - ERRORS["cosine"](both.plain.flatten(1), both.guided.flatten(1)))
-    return {target: torch.cat(cosines).detach() for target, cosines in found.items()}
+            of_target.append(1 - ERRORS["cosine"](both.plain.flatten(1), both.guided.flatten(1)))
+    return {target: torch.cat(of_target).detach() for target, of_target in found.items()}
 
 
 def trained(name: str, variant: Variant, seed: int) -> tuple[nn.Module, Tensor]:
@@ -260,34 +269,41 @@ def _balanced(variant: Variant, net: nn.Module) -> Loss:
 
 def networks(variants: Mapping[str, Variant]) -> Iterator[pd.DataFrame]:
     """What each objective makes of a network and of its gradients: one row per test flower."""
+    flowers, head = shown()
     for name, variant in variants.items():
         for seed in SEEDS:
             net, _ = trained(name, variant, seed)
-            yield described(net).assign(variant=name, network=called(seed))
+            shown_to = flowers.images, flowers.targets
+            table = described(classifier(net), *shown_to, PATIENT, Truth(masks=head))
+            yield table.assign(variant=name, network=called(seed))
             say(f"{name}, seed {seed}: described")
 
 
-def described(net: nn.Module) -> pd.DataFrame:
-    """Return what a network says of the test flowers, and what its gradient of the logit is like.
+def described(
+    explained: Classifier,
+    images: Tensor,
+    targets: Tensor,
+    protocol: CausalProtocol,
+    truth: Truth = NOWHERE,
+) -> pd.DataFrame:
+    """Return what a network says of images, and what its gradient of the logit is like.
 
     ``roughness`` is the total variation of the gradient's magnitude relative to its sum; ``grid``
     the standard deviation of its mean over the places of a 4x4 lattice, relative to the mean;
-    ``RMA`` the share of it on the head of the flower.
+    ``RMA`` the share of it on the head of the flower, where that is known.
     """
-    flowers, head = shown()
-    explained, protocol = classifier(net), PATIENT
+    dataset: Dataset[Any] = TensorDataset(images, targets)
     gradients = methods.Saliency(explained)
-    maps = torch.cat([gradients.raw(part, labels) for part, labels in _parts(flowers)])
-    table = measure(
-        explained, flowers, {"saliency": maps}, curves=protocol, truth=Truth(masks=head)
-    )
-    logits = torch.cat([explained(part).detach() for part, _ in _parts(flowers)])
-    table["accuracy"] = (logits.argmax(1) == flowers.targets).double().numpy()
-    for target, cosines in alignment(net, "test", TEST).items():
-        table[f"cosine of {target}"] = cosines.numpy()
+    maps = torch.cat([gradients.raw(*part) for part in _parts(images, targets)])
+    table = measure(explained, dataset, {"saliency": maps}, curves=protocol, truth=truth)
+    logits = torch.cat([explained(part).detach() for part in images.split(50)])
+    table["accuracy"] = (logits.argmax(1) == targets).double().numpy()
+    for target, found in cosines(explained.net, explained.normalised(images), targets).items():
+        table[f"cosine of {target}"] = found.numpy()
     table["roughness"], table["grid"] = roughness(maps).numpy(), grid(maps).numpy()
-    kept = ["image", "target", "p", "o", "insertion", "deletion", "RMA", "accuracy"]
-    return table[[*kept, *(f"cosine of {target}" for target in TARGETS), "roughness", "grid"]]
+    cosine_names = [f"cosine of {target}" for target in TARGETS]
+    kept = ["image", "target", *SCORES, "accuracy", *cosine_names, "roughness", "grid"]
+    return table[[name for name in kept if name in table]]
 
 
 def roughness(maps: Tensor) -> Tensor:
@@ -320,17 +336,27 @@ def explanations() -> Iterator[pd.DataFrame]:
     for seed in SEEDS:
         for name in EXPLAINED:
             net, _ = trained(name, VARIANTS[name], seed)
-            explained = classifier(net)
             makers = EXPLAINERS | (SMOOTHED if name == "plain" else {})
-            made = {method: make(explained) for method, make in makers.items()}
-            table = measure(explained, flowers, made, curves=PATIENT, truth=Truth(masks=head))
-            kept = ["image", "target", "method", "p", "o", "insertion", "deletion", "RMA"]
-            yield table[kept].assign(variant=name, network=called(seed))
+            table = explained_by(makers, classifier(net), flowers, PATIENT, Truth(masks=head))
+            yield table.assign(variant=name, network=called(seed))
             say(f"{name}, seed {seed}: explained")
 
 
-def _parts(flowers: Flowers) -> Iterator[tuple[Tensor, Tensor]]:
-    return zip(flowers.images.split(50), flowers.targets.split(50), strict=True)
+def explained_by(
+    makers: Mapping[str, Factory],
+    explained: Classifier,
+    dataset: Dataset[Any],
+    protocol: CausalProtocol,
+    truth: Truth = NOWHERE,
+) -> pd.DataFrame:
+    """Return what the maps of several methods are worth: one row per image and method."""
+    made = {method: make(explained) for method, make in makers.items()}
+    table = measure(explained, dataset, made, curves=protocol, truth=truth)
+    return table[[name for name in ("image", "target", "method", *SCORES) if name in table]]
+
+
+def _parts(inputs: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(inputs.split(50), targets.split(50), strict=True)
 
 
 STUDIES: dict[str, Callable[[], Iterator[pd.DataFrame]]] = {

@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 from xaicore.attribution import Explainer
 from xaicore.classifier import Classifier, to_pixels
 from xaicore.data.flowers import Flowers
-from xaicore.data.folders import ImageTable
+from xaicore.data.folders import ImageTable, find_data
 from xaicore.evaluation import Truth
 from xaicore.files import replacing
 from xaicore.models.flowers import flower_classifier
@@ -137,6 +137,18 @@ def photographs(network: str, data: Path, count: int) -> Subject:
         truth=Truth(boxes=[SIDE * box for box in found]),
         batch_size=8,
     )
+
+
+def real_images() -> Path:
+    """Return the folder of real images, or say that there is none.
+
+    Raises:
+        FileNotFoundError: there is no such folder on this machine.
+    """
+    data = find_data()
+    if data is None:
+        raise FileNotFoundError("no real images: set XAICORE_DATA to their folder")
+    return data
 
 
 def say(line: str) -> None:

@@ -239,10 +239,10 @@ def in_turn(known: Mapping[str, Make]) -> list[tuple[str, Make]]:
     return sorted(known.items(), key=lambda item: EVERY.get(item[0], 1))
 
 
-def kept(name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+def kept(name: str, make: Callable[[], pd.DataFrame], decimals: int | None = 5) -> pd.DataFrame:
     """Return a table from disk, or make it and put it there: a run that stopped goes on.
 
-    Values are returned to five decimals: the stored tables are half as large.
+    Values are returned to five decimals: the stored tables are half as large. ``None`` keeps all.
     """
     path = KEPT / f"{name}.csv.gz"
     if not path.is_file():
@@ -251,7 +251,8 @@ def kept(name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         with replacing(path) as file:
             table.to_csv(file, index=False, compression="gzip")
         say(f"{name}: {len(table)} rows")
-    return pd.read_csv(path).round(5)
+    table = pd.read_csv(path)
+    return table if decimals is None else table.round(decimals)
 
 
 STUDIES: Mapping[str, Callable[[], Iterator[pd.DataFrame]]] = {

@@ -1,0 +1,119 @@
+"""The same objectives on real pictures: CIFAR-10, and a network that others trained on it.
+
+Copies of one pretrained network go on learning with every objective alike; a seed decides the
+order of the images and how they are shifted. The weights were learnt on the original pixels and the
+images here are JPEGs of them, so the control is the copy that learns with cross-entropy alone.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from studies import cifar, subjects
+from studies.benchmark import SEEDS, WIDE_BLUR
+from studies.interpretable_gradients import (
+    EXPLAINED,
+    EXPLAINERS,
+    VARIANTS,
+    Variant,
+    aligned,
+    described,
+    explained_by,
+)
+from studies.subjects import say
+from studies.vebi import kept
+from xaicore.classifier import Classifier
+from xaicore.metrics import CausalProtocol
+from xaicore.training.loop import InMemory, Recipe, augment, train
+
+TEST, TRAINING = 500, 4000
+"""Test images that are explained, and training images that copies go on with."""
+
+MORE = Recipe(epochs=1, learning_rate=0.02)
+PROTOCOL = CausalProtocol(steps=5, blur=WIDE_BLUR)
+STRONG = {"log-probability 4": 4.0, "log-probability 16": 16.0}
+"""Strengths above those that the flowers were tried with."""
+
+OBJECTIVES: dict[str, Variant] = {
+    **{name: VARIANTS[name] for name in (*EXPLAINED, "adversarial")},
+    **{name: aligned("log-probability", weight) for name, weight in STRONG.items()},
+}
+
+
+def called(seed: int) -> str:
+    """Return the name of a network in the records."""
+    return f"cifar10-seed{seed}"
+
+
+@cache
+def pictures(split: str) -> tuple[Tensor, Tensor]:
+    """Return the images that are learnt from, or looked at, class by class in turn."""
+    count = {"train": TRAINING, "test": TEST}[split]
+    images, targets = cifar.pictures(subjects.real_images(), {split: count}).tensors
+    return images, targets
+
+
+@cache
+def pretrained() -> Classifier:
+    """Return the network that every copy begins as."""
+    return cifar.pretrained(subjects.real_images())
+
+
+def learnt(name: str, seed: int) -> Classifier:
+    """Return a copy that has learnt with an objective; it is kept on disk."""
+    net = copy.deepcopy(pretrained().net)
+    digest = hashlib.sha256(repr((name, MORE, TRAINING)).encode()).hexdigest()[:12]
+    progress = subjects.KEPT / f"gradients.cifar10.{seed}.{digest}.pt"
+    subjects.KEPT.mkdir(parents=True, exist_ok=True)
+    images, targets = pictures("train")
+    data = InMemory(pretrained().normalised(images), targets, torch.device("cpu"), augment)
+    train(net, data, MORE, seed, OBJECTIVES[name].loss, checkpoint=progress)
+    say(f"CIFAR-10, {name}, seed {seed}: trained")
+    return cifar.classifier(net)
+
+
+def facts() -> dict[str, object]:
+    """Return what is to be said of the records."""
+    return {
+        "network": f"a CIFAR ResNet-20 ({cifar.WEIGHTS.name}), taught on",
+        "images": f"{TEST} test images of CIFAR-10 (JPEG); learnt from {TRAINING} others",
+        "settings": f"{MORE.epochs} epoch, batches of {MORE.batch_size}, peak {MORE.learning_rate}",
+        "curves": f"{PROTOCOL.steps} steps, blur {PROTOCOL.blur}, removed: {PROTOCOL.removed}",
+    }
+
+
+def networks() -> Iterator[pd.DataFrame]:
+    """What each objective makes of the network and its gradients: one row per test image."""
+    seen = pictures("test")
+    yield described(pretrained(), *seen, PROTOCOL).assign(variant="pretrained", network="cifar10")
+    for name in OBJECTIVES:
+        for seed in SEEDS:
+            table = described(learnt(name, seed), *seen, PROTOCOL)
+            yield table.assign(variant=name, network=called(seed))
+
+
+def explanations() -> Iterator[pd.DataFrame]:
+    """Class activation maps of copies that learnt with some of the objectives."""
+    for seed in SEEDS:
+        for name in EXPLAINED:
+            table = kept(f"gradients.cifar10.{name}.{seed}", partial(_explained, name, seed), None)
+            yield table.assign(variant=name, network=called(seed))
+
+
+def _explained(name: str, seed: int) -> pd.DataFrame:
+    dataset = TensorDataset(*pictures("test"))
+    return explained_by(EXPLAINERS, learnt(name, seed), dataset, PROTOCOL)
+
+
+STUDIES: dict[str, Callable[[], Iterator[pd.DataFrame]]] = {
+    "cifar10-networks": networks,
+    "cifar10-explanations": explanations,
+}
