@@ -242,6 +242,15 @@ def test_a_run_that_changes_images_by_chance_resumes_to_the_bit(net, tmp_path):
     assert torch.equal(random, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("steps", [1, 4, 5, 6])
+def test_one_cycle_takes_any_number_of_steps(net, steps):
+    images, targets = halves(2 * steps)
+    before = [p.clone() for p in net.parameters()]
+    fit(net, images, targets, epochs=1, batch_size=2)
+    moved = [not torch.allclose(a, b) for a, b in zip(before, net.parameters(), strict=True)]
+    assert any(moved)
+
+
 def test_steps_divide_the_learning_rate_by_ten_after_each_third(net):
     rates = []
     recipe = Recipe(epochs=6, learning_rate=0.1, schedule="steps")

@@ -52,8 +52,8 @@ class Recipe:
         batch_size: Images per step, of all processes together.
         weight_decay: Decay of all parameters.
         nesterov: Whether the momentum is Nesterov's.
-        schedule: ``"one-cycle"``, up for a fifth of the steps and down; or ``"steps"``, divided by
-            ten after each third of the epochs.
+        schedule: ``"one-cycle"``, up for a fifth of the steps and down, or a single step at the
+            peak; or ``"steps"``, divided by ten after each third of the epochs.
         patience: Epochs without improvement on the validation set after which training ends early.
     """
 
@@ -77,9 +77,10 @@ class Recipe:
 
     def scheduler(self, optimizer: torch.optim.SGD, steps: int) -> LRScheduler:
         """Return the schedule of the learning rate; an epoch has so many steps."""
-        if self.schedule == "one-cycle":
-            total = self.epochs * steps
-            return OneCycleLR(optimizer, self.learning_rate, total_steps=total, pct_start=0.2)
+        total = self.epochs * steps
+        if self.schedule == "one-cycle" and total > 1:
+            rise = 0.25 if total == 5 else 0.2  # a fifth of 5 would end where it begins: 0 / 0
+            return OneCycleLR(optimizer, self.learning_rate, total_steps=total, pct_start=rise)
         return StepLR(optimizer, steps * -(-self.epochs // 3), gamma=0.1)
 
 
