@@ -31,7 +31,9 @@ from studies.interpretable_gradients import (
 from studies.subjects import say
 from studies.vebi import kept
 from xaicore.classifier import Classifier
+from xaicore.data.cifar import read_cifar10
 from xaicore.metrics import CausalProtocol
+from xaicore.models.cifar import classifier, resnet20
 from xaicore.training.loop import InMemory, Recipe, augment, train
 
 TEST, TRAINING = 500, 4000
@@ -57,14 +59,14 @@ def called(seed: int) -> str:
 def pictures(split: str) -> tuple[Tensor, Tensor]:
     """Return the images that are learnt from, or looked at, class by class in turn."""
     count = {"train": TRAINING, "test": TEST}[split]
-    images, targets = cifar.pictures(subjects.real_images(), {split: count}).tensors
+    images, targets = read_cifar10(subjects.real_images() / cifar.ARCHIVE, {split: count}).tensors
     return images, targets
 
 
 @cache
 def pretrained() -> Classifier:
     """Return the network that every copy begins as."""
-    return cifar.pretrained(subjects.real_images())
+    return resnet20(subjects.real_images() / cifar.WEIGHTS)
 
 
 def learnt(name: str, seed: int) -> Classifier:
@@ -77,7 +79,7 @@ def learnt(name: str, seed: int) -> Classifier:
     data = InMemory(pretrained().normalised(images), targets, torch.device("cpu"), augment)
     train(net, data, MORE, seed, OBJECTIVES[name].loss, checkpoint=progress)
     say(f"CIFAR-10, {name}, seed {seed}: trained")
-    return cifar.classifier(net)
+    return classifier(net)
 
 
 def facts() -> dict[str, object]:

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 import torch
 
+from studies import gradients_cifar, subjects
 from studies import interpretable_gradients as studies
-from studies import subjects
+from xaicore.models.cifar import resnet20
 from xaicore.report import stored
 from xaicore.training.interpretable_gradients import InterpretableGradient
 
@@ -68,6 +69,54 @@ def test_a_balanced_error_is_worth_the_cosine_s_share(small):
         assert isinstance(objective, InterpretableGradient)
         worth = objective.weight * studies.ERRORS[error](*pair).mean()
         torch.testing.assert_close(worth, 0.1 * studies.ERRORS["cosine"](*pair).mean())
+
+
+@pytest.fixture
+def unreal(monkeypatch, tmp_path):
+    """Noise in the place of CIFAR-10, a network that has learnt nothing, two objectives."""
+    monkeypatch.setattr(subjects, "KEPT", tmp_path / "kept")
+    generator = torch.Generator().manual_seed(0)
+    noise = {n: torch.rand(n, 3, 32, 32, generator=generator) for n in (16, 8)}
+    split = {"train": (noise[16], torch.arange(16) % 10), "test": (noise[8], torch.arange(8))}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = resnet20()
+    chosen = {n: gradients_cifar.OBJECTIVES[n] for n in ("plain", "log-probability 16")}
+    for name, value in {
+        "pictures": split.__getitem__,
+        "pretrained": lambda: net,
+        "OBJECTIVES": chosen,
+        "EXPLAINED": tuple(chosen),
+        "SEEDS": (0, 1),
+        "MORE": replace(gradients_cifar.MORE, batch_size=8),
+    }.items():
+        monkeypatch.setattr(gradients_cifar, name, value)
+    return net
+
+
+def test_copies_of_a_pretrained_network_are_described_beside_it(unreal):
+    before = {name: value.clone() for name, value in unreal.state_dict().items()}
+    table = pd.concat(list(gradients_cifar.networks()), ignore_index=True)
+    found = table.groupby("variant")["network"].agg(set)
+    assert found["pretrained"] == {"cifar10"}
+    assert found["plain"] == found["log-probability 16"] == {"cifar10-seed0", "cifar10-seed1"}
+    assert (table.groupby(["variant", "network"]).size() == 8).all()
+    assert table.notna().all(axis=None)
+    assert "RMA" not in table
+    assert table.groupby(["variant", "network"])["p"].mean().nunique() == 5
+    for name, value in unreal.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_maps_of_copies_are_kept_and_come_back_the_same(unreal, monkeypatch):
+    chosen = {name: studies.EXPLAINERS[name] for name in ("grad-cam", "ablation-cam")}
+    monkeypatch.setattr(gradients_cifar, "EXPLAINERS", chosen)
+    table = pd.concat(list(gradients_cifar.explanations()), ignore_index=True)
+    assert (table.groupby(["variant", "network", "method"]).size() == 8).all()
+    assert table.notna().all(axis=None)
+    monkeypatch.setattr(gradients_cifar, "learnt", None)
+    again = pd.concat(list(gradients_cifar.explanations()), ignore_index=True)
+    pd.testing.assert_frame_equal(again, table)
 
 
 def test_roughness_and_grid_are_what_they_say():
