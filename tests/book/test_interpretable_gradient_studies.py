@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from studies import gradients_cifar, subjects
+from studies import gradients_cifar, subjects, vebi
 from studies import interpretable_gradients as studies
 from xaicore.models.cifar import resnet20
 from xaicore.report import stored
@@ -74,7 +74,8 @@ def test_a_balanced_error_is_worth_the_cosine_s_share(small):
 @pytest.fixture
 def unreal(monkeypatch, tmp_path):
     """Noise in the place of CIFAR-10, a network that has learnt nothing, two objectives."""
-    monkeypatch.setattr(subjects, "KEPT", tmp_path / "kept")
+    for module in (subjects, vebi):
+        monkeypatch.setattr(module, "KEPT", tmp_path / "kept")
     generator = torch.Generator().manual_seed(0)
     noise = {n: torch.rand(n, 3, 32, 32, generator=generator) for n in (16, 8)}
     split = {"train": (noise[16], torch.arange(16) % 10), "test": (noise[8], torch.arange(8))}
