@@ -110,10 +110,13 @@ def test_copies_of_a_pretrained_network_are_described_beside_it(unreal):
 
 
 def test_maps_of_copies_are_kept_and_come_back_the_same(unreal, monkeypatch):
-    chosen = {name: studies.EXPLAINERS[name] for name in ("grad-cam", "ablation-cam")}
-    monkeypatch.setattr(gradients_cifar, "EXPLAINERS", chosen)
+    shown = {("grad-cam", "ablation-cam"): 8, ("grad-cam++",): 4}
+    monkeypatch.setattr(gradients_cifar, "SHOWN", shown)
     table = pd.concat(list(gradients_cifar.explanations()), ignore_index=True)
-    assert (table.groupby(["variant", "network", "method"]).size() == 8).all()
+    counts = table.groupby(["method", "variant", "network"]).size()
+    assert (counts[["grad-cam", "ablation-cam"]] == 8).all()
+    assert (counts["grad-cam++"] == 4).all()
+    assert len(counts) == 12
     assert table.notna().all(axis=None)
     monkeypatch.setattr(gradients_cifar, "learnt", None)
     again = pd.concat(list(gradients_cifar.explanations()), ignore_index=True)
