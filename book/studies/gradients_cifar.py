@@ -57,7 +57,7 @@ cross-entropy by far, and one of 0.001 is worth less than the cosine's error wit
 """
 
 EXPLAINED = ("plain", "loss 1", "log-probability 4", "gradient penalty 0.001")
-SHOWN = {("grad-cam", "grad-cam++", "ablation-cam"): TEST, ("score-cam",): 300}
+SHOWN = {("grad-cam", "grad-cam++", "ablation-cam"): TEST, ("score-cam",): 300, ("opti-cam",): 300}
 """Methods with the number of test images that they explain, fewer where it takes many passes."""
 
 
