@@ -93,7 +93,7 @@ def test_page_is_sound(open_page, axe, name, width, scheme):
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
     too_wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert too_wide <= 0
-    page.add_style_tag(content=".xc-scroll { background: none !important }")  # or axe skips contrast
+    page.add_style_tag(content=".xc-scroll { background: none !important }")  # or no contrast
     page.evaluate(axe)
     result = page.evaluate("axe.run(document, {preload: false, resultTypes: ['violations']})")
     barriers = [
