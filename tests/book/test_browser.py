@@ -211,7 +211,8 @@ def test_a_leaderboard_is_sorted_narrowed_and_downloaded_from_disk(open_page, si
     cells = board.locator(f"tbody tr:visible > :nth-child({place})")
 
     def values():
-        return [float(text) for text in cells.all_inner_texts() if text != "–"]
+        texts = cells.all_inner_texts()
+        return [float(text.replace("−", "-")) for text in texts if text != "–"]
 
     head = board.get_by_role("button", name=column, exact=True)
     head.click()
