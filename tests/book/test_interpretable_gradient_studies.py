@@ -141,3 +141,28 @@ def test_what_is_stored_says_what_the_chapter_says():
     for column in means:
         assert means.loc["log-probability 1", column] > means.loc["plain", column]
         assert means.loc["loss 1", column] < means.loc["plain", column]
+
+
+def test_what_is_stored_of_real_pictures_says_what_the_chapter_says():
+    """The sign decides about roughness as on flowers; the strongest weight ruins the network."""
+    table, source = stored("gradients.cifar10-networks")
+    assert source["images"].startswith("500 test images of CIFAR-10")
+    counts = table.groupby("variant")[["network", "image"]].nunique()
+    assert set(counts.index) == {"pretrained", *gradients_cifar.OBJECTIVES}
+    assert (counts["image"] == 500).all()
+    assert (counts["network"].drop("pretrained") == 3).all()
+    means = table.groupby("variant").mean(numeric_only=True)
+    rough = means["roughness"]
+    assert rough["loss 1"] > rough["plain"] > rough["log-probability 1"]
+    assert rough["log-probability 1"] > rough["log-probability 4"]
+    assert means.loc["log-probability 16", "accuracy"] < 0.2
+
+
+def test_stored_maps_of_real_pictures_are_whole():
+    table, _ = stored("gradients.cifar10-explanations")
+    assert table.notna().all(axis=None)
+    found = table.groupby(["variant", "method", "network"])["image"].nunique()
+    for names, images in gradients_cifar.SHOWN.items():
+        for name in names:
+            assert (found.xs(name, level="method") == images).all()
+    assert len(found) == len(gradients_cifar.EXPLAINED) * len(studies.EXPLAINERS) * 3
