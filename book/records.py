@@ -90,7 +90,7 @@ def store(
     table = make()
     facts |= provenance(time.perf_counter() - began)
     with replacing(REFERENCES / f"{name}{suffix}") as file:
-        table.to_csv(file, index=False, float_format="%.8g")
+        table.to_csv(file, index=False, float_format="%.12g")  # AG needs 1 - p
     with replacing(REFERENCES / f"{name}.provenance.json") as file:
         file.write_text(json.dumps(facts, indent=2) + "\n")
     say(f"{len(table)} rows in {facts['seconds']} s: {name}{suffix}")

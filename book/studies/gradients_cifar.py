@@ -97,7 +97,8 @@ def facts() -> dict[str, object]:
     """Return what is to be said of the records."""
     return {
         "network": f"a CIFAR ResNet-20 ({cifar.WEIGHTS.name}), taught on",
-        "images": f"{TEST} test images of CIFAR-10 (JPEG); learnt from {TRAINING} others",
+        "images": f"{TEST} test images of CIFAR-10 (JPEG), fewer for methods of many passes",
+        "training images": TRAINING,
         "settings": f"{MORE.epochs} epoch, batches of {MORE.batch_size}, peak {MORE.learning_rate}",
         "curves": f"{PROTOCOL.steps} steps, blur {PROTOCOL.blur}, removed: {PROTOCOL.removed}",
     }
