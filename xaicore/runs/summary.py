@@ -12,9 +12,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from xaicore import plotting, report
+from xaicore.classifier import check_name
 from xaicore.evaluation import ARROWS, as_table, paired_difference, summarize
 from xaicore.files import replacing
-from xaicore.runs.folder import Folder, Records
+from xaicore.runs.folder import Folder, Records, explained
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -27,6 +28,9 @@ th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid #8886; text-align: le
 figure { margin: 1.5rem 0; overflow-x: auto; }
 img { max-width: 100%; background: white; }
 """
+
+
+UNIT = "per cent, but for SM and MS; ± is the half-width of the 95 % interval over images"
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,13 @@ class Summary:
         return as_table(summarize(self.records), plotting.LABELS).rename_axis("method")
 
     def counts(self) -> pd.DataFrame:
-        """Return how many images each mean is over; a row per method."""
-        return summarize(self.records)["n"].unstack("metric", sort=False)
+        """Return how many images each mean is over, a row per method; empty if all are the same."""
+        counts = summarize(self.records)["n"]
+        if counts.nunique() == 1:
+            return pd.DataFrame()
+        return (
+            counts.unstack("metric", sort=False).rename(plotting.LABELS).rename_axis(columns=None)
+        )
 
     def differences(self) -> pd.DataFrame:
         """Return how far each method is above the reference on the same images."""
@@ -106,8 +115,8 @@ def summary_of(path: Path, reference: str | None = None) -> Summary:
     """
     folder = Folder(path)
     records, methods = folder.records(), list((folder.manifest or {})["methods"])
-    if reference is not None and reference not in methods:
-        raise ValueError(f"reference: {reference} is none of the methods {', '.join(methods)}")
+    if reference is not None:
+        check_name("reference", reference, methods)
     return Summary(folder.manifest or {}, records, reference or methods[0])
 
 
@@ -117,6 +126,11 @@ def write_report(summary: Summary, folder: Path) -> list[Path]:
     Raises:
         OSError: the folder cannot be written.
     """
+    with explained(folder, "choose another folder, --output"):
+        return _written(summary, folder)
+
+
+def _written(summary: Summary, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     means, differences = summary.means(), summary.differences()
     texts: dict[str, Callable[[], str]] = {
@@ -136,14 +150,16 @@ def write_report(summary: Summary, folder: Path) -> list[Path]:
 
 def as_text(summary: Summary) -> str:
     """Return the report as it is printed."""
-    parts = [summary.state, summary.means().to_string(float_format="%.2f")]
-    differences, failures = summary.differences(), summary.failures()
+    parts = [summary.state, f"{UNIT}:", summary.means().to_string(float_format="%.2f")]
+    counts, differences, failures = summary.counts(), summary.differences(), summary.failures()
+    if len(counts):
+        parts += ["the images behind each mean:", counts.to_string()]
     if len(differences):
         parts.append(f"minus {summary.reference}, on the same images:")
         formats = {name: form.format for name, form in _signed(differences).items()}
         parts.append(differences.to_string(formatters=formats))
     if len(failures):
-        parts.append(failures.to_string())
+        parts.append(failures.to_string(max_colwidth=100, justify="left"))
     return "\n\n".join(parts)
 
 
@@ -157,21 +173,23 @@ def _latex(means: pd.DataFrame) -> str:
     text = means.to_latex(float_format="%.2f", escape=True)
     for sign, command in arrows.items():
         text = text.replace(sign, command)
-    return text
+    return f"% \\usepackage{{booktabs}}; {UNIT}\n{text}"
 
 
 def _page(summary: Summary, means: pd.DataFrame, differences: pd.DataFrame) -> str:
     model, data = summary.manifest["model"], summary.manifest["data"]
     title = f"{model['network']} on {data['images']} images"
-    unit = "per cent, but for SM and MS; ± is the half-width of the 95 % interval over images"
     alt = "Bars with intervals: the mean of every metric for every method, as in the table."
     parts = [
-        report.table(means, "summary", f"Means, {unit}.").html,
-        report.picture(summary.figure(), f"Means, {unit}.", alt).html,
+        report.table(means, "summary", f"Means, {UNIT}.").html,
+        report.picture(summary.figure(), f"Means, {UNIT}.", alt).html,
     ]
+    counts = summary.counts()
+    if len(counts):
+        parts.append(report.table(counts, "counts", "The images behind each mean.").html)
     if len(differences):
         signs = {name: form[2:-1] for name, form in _signed(differences).items()}
-        caption = f"Difference to {summary.reference} on the same images, {unit}."
+        caption = f"Difference to {summary.reference} on the same images, {UNIT}."
         parts.append(report.table(differences, "differences", caption, signs).html)
     failures = summary.failures()
     if len(failures):
