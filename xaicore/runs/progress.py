@@ -74,8 +74,9 @@ class Progress:
     def _count(self, records: pd.DataFrame) -> None:
         self.sums = _added(self.sums, records)
         self.done += records["image"].nunique()
-        self.failed += records.loc[records["failed"] != "", "image"].nunique()
-        self.example = self.example or first_failure(records)
+        if (bad := records["failed"] != "").any():
+            self.failed += records.loc[bad, "image"].nunique()
+            self.example = self.example or first_failure(records)
 
 
 def first_failure(records: pd.DataFrame) -> str:
