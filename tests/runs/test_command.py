@@ -96,7 +96,7 @@ def test_a_folder_becomes_a_table(
     assert (records["failed"] == "").all()
     assert main(["report", str(tmp_path / "run")]) == 0
     printed = capsys.readouterr()
-    assert "all 10 images are measured" in printed.out
+    assert "All 10 images are measured" in printed.out
     assert "± is the half-width of the 95 % interval" in printed.out
     assert "behind each mean" not in printed.out  # they are the same
     assert "minus grad-cam" in printed.out
@@ -141,6 +141,20 @@ def test_a_report_says_how_many_images_are_behind_a_mean(
     assert "did you mean grad-cam" in capsys.readouterr().err
     assert main(["report", str(out), "-o", str(tmp_path / "boxes.csv")]) == 2
     assert "boxes.csv cannot be written" in capsys.readouterr().err
+
+
+def test_a_report_of_many_reasons_shows_the_first(
+    gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [*(f"gone{i}.png" for i in range(23)), "0/0.png"]
+    pd.DataFrame({"file": names, "label": 0}).to_csv(tmp_path / "labels.csv", index=False)
+    words = ["--labels", tmp_path / "labels.csv", "--metrics", "ad,ag,ai,aopc"]
+    assert main(command(gallery, tmp_path / "run", *words)) == 1
+    assert main(["report", str(tmp_path / "run")]) == 0
+    assert "3 other reasons are in failures.csv" in capsys.readouterr().out
+    folder = tmp_path / "run" / "report"
+    assert "3 other reasons are in failures.csv" in (folder / "report.html").read_text()
+    assert len(pd.read_csv(folder / "failures.csv")) == 23
 
 
 def test_boxes_in_pixels_and_in_fractions_and_masks_meet(gallery: Path, tmp_path: Path) -> None:

@@ -30,6 +30,12 @@ img { max-width: 100%; background: white; }
 """
 
 
+REASONS = 20
+"""How many reasons for failures are shown; ``failures.csv`` holds all."""
+
+ABREAST = 3
+"""How many plots stand in a row."""
+
 UNIT = "per cent, but for SM and MS; ± is the half-width of the 95 % interval over images"
 
 
@@ -52,7 +58,7 @@ class Summary:
         """How far the run is, and what failed, in one sentence."""
         total, found = self.manifest["data"]["images"], self.records["image"].nunique()
         failed = self.records.loc[self.records["failed"] != "", "image"].nunique()
-        far = f"all {total} images" if found == total else f"{found} of {total} images so far"
+        far = f"All {total} images" if found == total else f"{found} of {total} images so far"
         return f"{far} are measured" + (
             f"; {failed} of them failed, at least in part" * bool(failed)
         )
@@ -62,9 +68,9 @@ class Summary:
         return as_table(summarize(self.records), plotting.LABELS).rename_axis("method")
 
     def counts(self) -> pd.DataFrame:
-        """Return how many images each mean is over, a row per method; empty if all are the same."""
+        """Return how many images each mean is over, a row per method; empty if it is all."""
         counts = summarize(self.records)["n"]
-        if counts.nunique() == 1:
+        if (counts == self.records["image"].nunique()).all():
             return pd.DataFrame()
         return (
             counts.unstack("metric", sort=False).rename(plotting.LABELS).rename_axis(columns=None)
@@ -94,12 +100,15 @@ class Summary:
         """Draw the mean of every metric for every method."""
         summary = summarize(self.records)
         metrics = list(summary.index.unique("metric"))
-        rows = len(summary.index.unique("method"))
-        size = (3.2 * len(metrics) + 1.5, 0.32 * rows + 1.0)
+        bars = len(summary.index.unique("method"))
+        columns, rows = min(ABREAST, len(metrics)), -(-len(metrics) // ABREAST)
+        size = (3.2 * columns + 1.5, (0.32 * bars + 1.0) * rows)
         figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
-        for metric, ax in zip(metrics, axes, strict=True):
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
+        for metric, ax in zip(metrics, axes, strict=False):
             plotting.intervals(summary, ax, metric, f"{metric} {ARROWS[metric]}")
+        for ax in axes[len(metrics) :]:
+            ax.remove()
         return figure
 
 
@@ -159,7 +168,9 @@ def as_text(summary: Summary) -> str:
         formats = {name: form.format for name, form in _signed(differences).items()}
         parts.append(differences.to_string(formatters=formats))
     if len(failures):
-        parts.append(failures.to_string(max_colwidth=100, justify="left"))
+        parts.append(failures.head(REASONS).to_string(max_colwidth=100, justify="left"))
+    if len(failures) > REASONS:
+        parts.append(f"{len(failures) - REASONS} other reasons are in failures.csv")
     return "\n\n".join(parts)
 
 
@@ -193,7 +204,10 @@ def _page(summary: Summary, means: pd.DataFrame, differences: pd.DataFrame) -> s
         parts.append(report.table(differences, "differences", caption, signs).html)
     failures = summary.failures()
     if len(failures):
-        parts.append(report.table(failures, "failures", "What failed, and why.").html)
+        caption = "What failed, and why."
+        if len(failures) > REASONS:
+            caption += f" {len(failures) - REASONS} other reasons are in failures.csv."
+        parts.append(report.table(failures.head(REASONS), "failures", caption).html)
     told = "; ".join(f"{name} {number}" for name, number in summary.manifest["versions"].items())
     command = escape(summary.manifest["command"])
     return (
