@@ -168,7 +168,9 @@ def as_text(summary: Summary) -> str:
         formats = {name: form.format for name, form in _signed(differences).items()}
         parts.append(differences.to_string(formatters=formats))
     if len(failures):
-        parts.append(failures.head(REASONS).to_string(max_colwidth=100, justify="left"))
+        shown = failures.head(REASONS).itertuples(name=None)
+        lines = [f"{images} × {reason} (the first: {first})" for reason, images, first in shown]
+        parts.append("\n".join(["failed images, and why:", *lines]))
     if len(failures) > REASONS:
         parts.append(f"{len(failures) - REASONS} other reasons are in failures.csv")
     return "\n\n".join(parts)
