@@ -7,6 +7,7 @@ endif
 PROFILE ?= book
 VENV    := .venv
 RUN     := $(VENV)/bin/python
+PYTEST  := $(RUN) -m pytest -q -n 2 --dist loadfile
 READY   := $(VENV)/.ready
 
 export OMP_NUM_THREADS := 1
@@ -23,9 +24,9 @@ book: $(READY) ## Run the chapters that changed and render the book (PROFILE=smo
 
 test: lint ## Check the code, the package, the notebooks and the pages
 	@echo "Tests of the package and of the book"
-	@$(RUN) -m pytest -q
+	@$(PYTEST)
 	@echo "The notebooks, against their stored outputs"
-	@XAICORE_DATA= $(RUN) -m pytest -q --nbval-lax --nbval-current-env notebooks
+	@XAICORE_DATA= $(PYTEST) --nbval-lax --nbval-current-env notebooks
 	@echo "All tests passed"
 
 lint: $(READY) ## Check style and types

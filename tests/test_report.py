@@ -191,6 +191,13 @@ class TestGlue:
         variables = pytest.importorskip("myst_nb.core.variables")
         assert variables.format_plain_text(record, "") == "0.10"
 
+    def test_a_negative_number_has_a_minus_and_a_word_its_hyphen(self, shell):
+        with capture_output() as shown:
+            report.glue("x", np.float64(-0.1), ".2f")
+            report.glue("y", "Grad-CAM", "s")
+        texts = [text for output in shown.outputs for text in output.data.values()]
+        assert texts == ["'−0.10'", "'Grad-CAM'"]
+
     def test_a_script_is_told_to_print(self):
         with pytest.raises(RuntimeError, match="in a notebook"):
             report.glue("x", 1)
