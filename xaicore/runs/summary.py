@@ -59,18 +59,20 @@ class Summary:
         total, found = self.manifest["data"]["images"], self.records["image"].nunique()
         failed = self.records.loc[self.records["failed"] != "", "image"].nunique()
         far = f"All {total} images" if found == total else f"{found} of {total} images so far"
-        return f"{far} are measured" + (
-            f"; {failed} of them failed, at least in part" * bool(failed)
-        )
+        if not failed:
+            return f"{far} are measured"
+        of_mean = summarize(self.records)["n"]
+        alike = f"; each mean is over {of_mean.iloc[0]}" * (of_mean.nunique() == 1)
+        return f"{far} are measured; {failed} of them failed, at least in part{alike}"
 
     def means(self) -> pd.DataFrame:
         """Return the mean of each metric for each method, with 95 % intervals."""
         return as_table(summarize(self.records), plotting.LABELS).rename_axis("method")
 
     def counts(self) -> pd.DataFrame:
-        """Return how many images each mean is over, a row per method; empty if it is all."""
+        """Return how many images each mean is over, a row per method; empty if all are the same."""
         counts = summarize(self.records)["n"]
-        if (counts == self.records["image"].nunique()).all():
+        if counts.nunique() == 1:
             return pd.DataFrame()
         return (
             counts.unstack("metric", sort=False).rename(plotting.LABELS).rename_axis(columns=None)
