@@ -184,12 +184,13 @@ class TestGlue:
         assert ours.outputs[0].data == theirs.outputs[0].data
         assert ours.outputs[0].metadata == theirs.outputs[0].metadata
 
-    def test_a_format_is_what_the_prose_shows(self, shell):
+    @pytest.mark.parametrize(("value", "text"), [(0.1, "0.10"), (-12, "−12.00")])
+    def test_a_format_is_what_the_prose_shows(self, shell, value, text):
         with capture_output() as shown:
-            report.glue("x", np.float64(0.1), ".2f")
+            report.glue("x", np.float64(value), ".2f")
         (record,) = shown.outputs[0].data.values()
         variables = pytest.importorskip("myst_nb.core.variables")
-        assert variables.format_plain_text(record, "") == "0.10"
+        assert variables.format_plain_text(record, "") == text
 
     def test_a_script_is_told_to_print(self):
         with pytest.raises(RuntimeError, match="in a notebook"):

@@ -52,7 +52,8 @@ def glue(name: str, value: object, fmt: str | None = None) -> None:
     Args:
         name: Name under which the prose quotes the value; unique within the book.
         value: A number, a string, a scalar array or tensor, or anything a notebook can show.
-        fmt: Format specification of the quoted text, for example ``".1f"``.
+        fmt: Format specification of the quoted text, for example ``".1f"``. Prose has a minus
+            sign where Python writes a hyphen.
 
     Raises:
         RuntimeError: If no notebook is running.
@@ -66,7 +67,8 @@ def glue(name: str, value: object, fmt: str | None = None) -> None:
     if fmt is None:
         data, metadata = shell.display_formatter.format(_scalar(value))
     else:
-        text = repr(format(_scalar(value), fmt))  # quoted: a bare "0.10" would be read as 0.1
+        shown = format(_scalar(value), fmt).replace("-", "−")
+        text = repr(shown)  # quoted: a bare "0.10" would be read as 0.1
         data, metadata = {"text/plain": text}, {}
     metadata["scrapbook"] = {"name": name, "mime_prefix": _RECORD}
     display({_RECORD + mime: shown for mime, shown in data.items()}, raw=True, metadata=metadata)
