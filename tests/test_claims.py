@@ -256,3 +256,18 @@ class TestData:
             for test in claim.tests:
                 than = values[test.metric, test.than] if isinstance(test.than, str) else test.than
                 assert test.outcome(values[test.metric, test.of] - than, 0) == claims.HOLDS
+
+
+def test_a_figure_in_its_own_unit_has_the_digits_of_its_interval() -> None:
+    shown = [
+        claims._interval({"mean": mean, "half_width": half_width}, metric)
+        for mean, half_width, metric in (
+            (0.00215, 0.0000838, "seconds"),
+            (22.4, 2.5, "seconds"),
+            (812.0, 140.0, "seconds"),
+            (1.0, 0.0, "seconds"),
+            (-3.14, 0.25, "AG"),
+        )
+    ]
+    plain = [text.replace("\N{NO-BREAK SPACE}", " ") for text in shown]
+    assert plain == ["0.002150 ± 0.000084", "22.4 ± 2.5", "812 ± 140", "1.0 ± 0.0", "−3.1 ± 0.2"]

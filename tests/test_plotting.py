@@ -37,7 +37,9 @@ def test_an_overlay_figure_has_one_column_per_image_and_a_scale() -> None:
 def test_every_method_has_a_colour_and_a_label() -> None:
     floors = {"noise", "centre", "edges", "colour", "silhouette", "mean-mask", "other-part"}
     floors |= {"coarse-mask", "mask"}
-    assert set(plotting.PALETTE) == set(plotting.LABELS) == set(METHODS | FITTED) | floors
+    controls = {"vebi-random", "vebi-strided"}
+    known = set(METHODS | FITTED) | floors | controls
+    assert set(plotting.PALETTE) == set(plotting.LABELS) == known
 
 
 def test_intervals_draw_one_bar_per_method() -> None:

@@ -18,6 +18,7 @@ is *undecided* in between. Nothing of this is typed in: new records give new ver
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -410,11 +411,12 @@ def _text(value: object) -> str:
 
 
 def _interval(row: Mapping[str, Any], metric: str) -> str:
-    """A mean and its half-width, to the digits that the metric deserves, not to be broken."""
-    digits = ".3g" if metric in OWN_UNITS else ".1f"
-    return (
-        f"{row['mean']:{digits}}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{row['half_width']:{digits}}"
-    )
+    """A mean and its half-width: two digits of the latter in own units, else one decimal."""
+    mean, half_width = row["mean"], row["half_width"]
+    own = metric in OWN_UNITS and half_width > 0
+    places = max(1 - math.floor(math.log10(half_width)), 0) if own else 1
+    text = f"{mean:.{places}f}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{half_width:.{places}f}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _values(table: pd.DataFrame, metric: str) -> pd.Series:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -81,6 +80,8 @@ TILE = 1.25
 
 def use_style() -> None:
     """Set the look of the book's figures: quiet axes, legible text, colour-blind-safe colours."""
+    import seaborn as sns  # here, as it takes longer to load than the methods and metrics
+
     sns.set_theme(context="notebook", style="ticks", palette="colorblind")
     mpl.rcParams.update(
         {

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
+from numbers import Real
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -52,8 +53,7 @@ def glue(name: str, value: object, fmt: str | None = None) -> None:
     Args:
         name: Name under which the prose quotes the value; unique within the book.
         value: A number, a string, a scalar array or tensor, or anything a notebook can show.
-        fmt: Format specification of the quoted text, for example ``".1f"``. Prose has a minus
-            sign where Python writes a hyphen.
+        fmt: Format specification of the quoted text, for example ``".1f"``.
 
     Raises:
         RuntimeError: If no notebook is running.
@@ -67,8 +67,7 @@ def glue(name: str, value: object, fmt: str | None = None) -> None:
     if fmt is None:
         data, metadata = shell.display_formatter.format(_scalar(value))
     else:
-        shown = format(_scalar(value), fmt).replace("-", "−")
-        text = repr(shown)  # quoted: a bare "0.10" would be read as 0.1
+        text = repr(_text(_scalar(value), fmt))  # quoted: a bare "0.10" would be read as 0.1
         data, metadata = {"text/plain": text}, {}
     metadata["scrapbook"] = {"name": name, "mime_prefix": _RECORD}
     display({_RECORD + mime: shown for mime, shown in data.items()}, raw=True, metadata=metadata)
@@ -282,7 +281,13 @@ def _flat(frame: pd.DataFrame) -> pd.DataFrame:
 def _cell_text(value: object, fmt: str) -> str:
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return "–"
-    return format(value, fmt) if isinstance(value, float) else str(value)
+    return _text(value, fmt if isinstance(value, float) else "")
+
+
+def _text(value: Any, fmt: str) -> str:
+    """Format a value, a number with the sign that is a minus rather than a hyphen."""
+    text = format(value, fmt)
+    return text.replace("-", "−") if isinstance(value, Real) else text
 
 
 def _png(figure: Figure) -> str:

@@ -92,6 +92,11 @@ def test_nothing_is_loaded_from_elsewhere(pages, site):
     assert [name for name, text in styles.items() if asking.search(text)] == []
 
 
+def test_no_markup_is_left_in_a_text(pages):
+    for path, page in pages.items():
+        assert re.findall(r"\{[\w:]+\}`[^`]*`", page.get_text()) == [], path
+
+
 def test_every_computed_table_can_be_downloaded(pages):
     tables = [table for soup in pages.values() for table in soup.select("div.cell_output table")]
     for table in tables:

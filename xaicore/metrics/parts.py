@@ -17,8 +17,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -179,7 +179,10 @@ def single_deletion(importances: Tensor, drops: Tensor) -> Tensor:
         importances: signed importances ``(B, P)``.
         drops: the true class's logit, less the one without the part, ``(B, P)``.
     """
-    ranks = [torch.from_numpy(rankdata(values.numpy(), axis=1)) for values in (importances, drops)]
+    ranks = [
+        torch.from_numpy(pd.DataFrame(values.numpy()).rank(axis=1).to_numpy())
+        for values in (importances, drops)
+    ]
     a, b = (rank - rank.mean(1, keepdim=True) for rank in ranks)
     length = a.norm(dim=1) * b.norm(dim=1)
     rho = torch.where(length > 0, (a * b).sum(1) / length.where(length > 0, 1), torch.nan)
