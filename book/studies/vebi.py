@@ -68,7 +68,7 @@ EVERY = {
 """Methods of many passes: for each network they explain one picture in so many, another one for
 each seed."""
 
-ASKED_EVERY = dict.fromkeys(EVERY, 2) | {"rise": 3, "extremal-perturbation": 12}
+ASKED_EVERY = dict.fromkeys(EVERY, 2) | {"extremal-perturbation": 12}
 """The same for interventions, where each network has pictures of its own already."""
 
 TOLD: dict[str, dict[str, object]] = {
