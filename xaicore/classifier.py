@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import pickle
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -177,7 +177,27 @@ def load_weights(net: nn.Module, path: Path) -> None:
     except (RuntimeError, TypeError, AttributeError) as error:
         raise ValueError(
             f"weights: {path} does not hold the weights of this {type(net).__name__}"
+            f"{_misfit(net.state_dict(), state)}"
         ) from error
+
+
+def _misfit(wanted: Mapping[str, Tensor], given: object) -> str:
+    """What is wrong with a state dict, as the end of a sentence."""
+    if not isinstance(given, Mapping):
+        return f": it holds a {type(given).__name__}, not a state dict"
+    missing = [name for name in wanted if name not in given]
+    if missing:
+        there = ", ".join(map(str, list(given)[:3]))
+        return f": it has no {missing[0]}; it has {there}, …"
+    for name, value in wanted.items():
+        if getattr(given[name], "shape", None) != value.shape:
+            return f": its {name} is {_size(given[name])}, not {_size(value)}"
+    extra = next((name for name in given if name not in wanted), None)
+    return "" if extra is None else f": the network has no {extra}"
+
+
+def _size(value: object) -> str:
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
 def to_pixels(*steps: nn.Module) -> v2.Compose:

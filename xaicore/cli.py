@@ -24,7 +24,7 @@ from xaicore.files import check_output, replacing
 from xaicore.metrics.faithfulness import average_drop, average_gain, confidence, probability
 from xaicore.models.ca_stream import CAStream
 from xaicore.models.flowers import FLOWER_MEAN, FLOWER_STD
-from xaicore.models.named import FLOWERS, TIMM, named_classifier
+from xaicore.models.named import FLOWERS, TIMM, named_classifier, on_device
 from xaicore.runs.command import add_commands
 from xaicore.training import command as ca_stream
 from xaicore.training import interpretable_gradients_command as interpretable_gradients
@@ -174,12 +174,7 @@ def _check_output(path: Path) -> None:
 
 
 def _classifier(options: argparse.Namespace) -> Classifier:
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    classifier = named_classifier(options.model, options.weights)
-    try:
-        return classifier.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device: '{device}' cannot be used here") from error
+    return on_device(named_classifier(options.model, options.weights), options.device)
 
 
 def _explainer(options: argparse.Namespace, classifier: Classifier) -> Explainer:

@@ -80,8 +80,26 @@ def test_folders_are_classes_by_name_number_or_place(
 
 def test_folders_that_are_no_classes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "heron").mkdir()
-    with pytest.raises(ValueError, match="'heron' is no class of the network, and 1 folders"):
+    with pytest.raises(
+        ValueError, match=r"'heron' is no class of the network: .* 5 classes, not 1"
+    ):
         pictures(tmp_path, WHOLE, CLASSES)
+
+
+def test_what_is_hidden_is_left_aside(tmp_path: Path) -> None:
+    """Jupyter, macOS and others leave such files and folders everywhere."""
+    for name in ("crane/x.png", "crane/._x.png", ".ipynb_checkpoints/x-checkpoint.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    assert pictures(tmp_path, WHOLE, CLASSES).names == ["crane/x.png"]
+
+
+def test_pictures_beside_folders_of_pictures_are_refused(folder: Path) -> None:
+    (folder / "crane").mkdir()
+    assert len(pictures(folder, WHOLE, CLASSES)) == 3
+    Image.new("RGB", (4, 4)).save(folder / "crane" / "x.png")
+    with pytest.raises(ValueError, match=r"a\.jpg first, and folders of pictures, crane first"):
+        pictures(folder, WHOLE, CLASSES)
 
 
 def boxes_of(folder: Path, transform: object, **corners: float) -> Tensor | None:

@@ -1,7 +1,7 @@
 """Children of this process that evaluate, are killed at any moment, and go on.
 
 Each child is forked after everything is imported, so that a kill costs no start of Python. The
-command line is ``driver.py kills FOLDER`` or ``driver.py rename FOLDER``; see ``test_killed.py``.
+command line is ``driver.py FOLDER``; each task makes a folder in it, see ``test_killed.py``.
 """
 
 from __future__ import annotations
@@ -14,21 +14,24 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from tests.runs.subject import run
 from xaicore.runs.folder import Folder
 
-IMAGES = 360
+IMAGES = {"kills": 240, "rename": 40}
+"""How many there are in each task: enough that the last kill finds something to do."""
+
 KILLS = 24
 
 
-def work(out: Path) -> None:
+def work(out: Path | None, images: int) -> pd.DataFrame:
     """The run: a chunk for every two images."""
-    run(out, IMAGES, metrics=["AD", "AG", "AI"], chunk_size=2)
+    return run(out, images, metrics=["AD", "AG", "AI"], chunk_size=2)
 
 
-def child(task: Callable[[], None]) -> int:
+def child(task: Callable[[], object]) -> int:
     """Fork a child that does a task; return its process id."""
     process = os.fork()
     if process:
@@ -48,8 +51,8 @@ def kills(out: Path) -> None:
     chance, at_work = random.Random(0), 0
     for _ in range(KILLS):
         before = len(Folder(out).listed())
-        process = child(lambda: work(out))
-        chunks, pause = chance.choice(((0, 0.1), (1, 0.02), (2, 0.02), (5, 0.02)))
+        process = child(lambda: work(out, IMAGES["kills"]))
+        chunks, pause = chance.choice(((0, 0.1), (1, 0.02), (2, 0.02), (3, 0.02)))
         while len(Folder(out).listed()) < before + chunks:
             time.sleep(0.001)
         time.sleep(chance.uniform(0, pause))
@@ -57,7 +60,7 @@ def kills(out: Path) -> None:
         _, status = os.waitpid(process, 0)
         at_work += os.WIFSIGNALED(status)
     finished = len(Folder(out).listed())
-    _, status = os.waitpid(child(lambda: work(out)), 0)
+    _, status = os.waitpid(child(lambda: work(out, IMAGES["kills"])), 0)
     print(at_work, finished, status)
 
 
@@ -77,13 +80,14 @@ def rename(out: Path) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         os.replace = deadly  # type: ignore[assignment]
-        _, status = os.waitpid(child(lambda: work(out)), 0)
+        _, status = os.waitpid(child(lambda: work(out, IMAGES["rename"])), 0)
         deaths += os.WIFSIGNALED(status)
         os.replace = replace
     finished = len(Folder(out).listed())
-    _, status = os.waitpid(child(lambda: work(out)), 0)
+    _, status = os.waitpid(child(lambda: work(out, IMAGES["rename"])), 0)
     print(deaths, finished, status)
 
 
 if __name__ == "__main__":
-    {"kills": kills, "rename": rename}[sys.argv[1]](Path(sys.argv[2]))
+    kills(Path(sys.argv[1]) / "kills")
+    rename(Path(sys.argv[1]) / "rename")

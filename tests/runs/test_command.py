@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -94,7 +96,9 @@ def test_a_folder_becomes_a_table(
     assert (records["failed"] == "").all()
     assert main(["report", str(tmp_path / "run")]) == 0
     printed = capsys.readouterr()
-    assert "all 10 images are measured" in printed.out
+    assert "All 10 images are measured" in printed.out
+    assert "± is the half-width of the 95 % interval" in printed.out
+    assert "behind each mean" not in printed.out  # they are the same
     assert "minus grad-cam" in printed.out
     written = sorted(file.name for file in (tmp_path / "run" / "report").iterdir())
     names = ["differences.csv", "failures.csv", "intervals.png", "report.html"]
@@ -109,6 +113,48 @@ def test_a_folder_becomes_a_table(
     assert "minus fake-cam" in printed
     assert main(command(gallery, tmp_path / "run", "--metrics", metrics, *truth)) == 0
     same(records, read_records(tmp_path / "run"))
+
+
+def test_a_report_says_how_many_images_are_behind_a_mean(
+    gallery: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    boxes = pd.read_csv(gallery / "boxes.csv")
+    boxes.iloc[3:].to_csv(tmp_path / "boxes.csv", index=False)
+    words = ["--metrics", "ad,ep", "--boxes", tmp_path / "boxes.csv"]
+    out = tmp_path / "a run"
+    whole = command(gallery, out, *words)
+    monkeypatch.setattr(sys, "argv", ["xaicore", *whole])
+    assert main(whole) == 1
+    assert main(["report", str(out)]) == 0
+    printed = capsys.readouterr().out
+    table = printed.split("the images behind each mean:\n\n")[1].splitlines()
+    assert table[0].split() == ["AD", "EP"]
+    assert table[2].split() == ["Grad-CAM", "10", "7"]
+    page = (out / "report" / "report.html").read_text()
+    assert "The images behind each mean." in page
+    assert escape(shlex.quote(str(out))) in page  # the command can be run again
+    assert "booktabs" in (out / "report" / "summary.tex").read_text()
+    assert main(["report", str(out), "--reference", "gradcam"]) == 2
+    assert "did you mean grad-cam" in capsys.readouterr().err
+    assert main(["report", str(out), "-o", str(tmp_path / "boxes.csv")]) == 2
+    assert "boxes.csv cannot be written" in capsys.readouterr().err
+
+
+def test_a_report_of_many_reasons_shows_the_first(
+    gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [*(f"gone{i}.png" for i in range(23)), "0/0.png"]
+    pd.DataFrame({"file": names, "label": 0}).to_csv(tmp_path / "labels.csv", index=False)
+    words = ["--labels", tmp_path / "labels.csv", "--metrics", "ad,ag,ai,aopc"]
+    assert main(command(gallery, tmp_path / "run", *words)) == 1
+    assert main(["report", str(tmp_path / "run")]) == 0
+    assert "3 other reasons are in failures.csv" in capsys.readouterr().out
+    folder = tmp_path / "run" / "report"
+    assert "3 other reasons are in failures.csv" in (folder / "report.html").read_text()
+    assert len(pd.read_csv(folder / "failures.csv")) == 23
 
 
 def test_boxes_in_pixels_and_in_fractions_and_masks_meet(gallery: Path, tmp_path: Path) -> None:
@@ -152,6 +198,30 @@ def test_a_dry_run_says_the_cost_and_writes_nothing(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_dry_run_tells_what_the_run_would_refuse(
+    gallery: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["--metrics", "ad", "--dry-run"]
+    assert main(command(gallery, gallery, *words)) == 2
+    assert "holds other things" in capsys.readouterr().err
+    assert main(command(gallery, tmp_path / "run", *words[:-1])) == 0
+    assert main(command(gallery, tmp_path / "run", *words, "--baseline", "mean")) == 2
+    assert "measured baseline: black there, mean here" in capsys.readouterr().err
+    assert main(command(gallery, tmp_path / "run", *words)) == 0
+    assert "10 images, 0 of them left" in capsys.readouterr().out
+    assert main(command(gallery, tmp_path / "nan", *words, model="nan")) == 0
+    assert (
+        "not all can be measured; image 0, grad-cam, AD: the network gives NaN"
+        in capsys.readouterr().out
+    )
+    monkeypatch.setenv("RANK", "1")
+    assert main(command(gallery, tmp_path / "second", *words)) == 0
+    assert capsys.readouterr().out == ""
+
+
 def test_settings_of_methods_are_given_and_belong_to_the_run(
     gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,10 +251,12 @@ def test_failures_are_told_by_exit_code_and_report(
     labels.to_csv(tmp_path / "labels.csv", index=False)
     words = ["--labels", tmp_path / "labels.csv", "--metrics", "ad"]
     assert main(command(gallery, tmp_path / "run", *words)) == 1
-    assert "1 of 10 images failed" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "1 of 10 images failed, at least in part; image 3, grad-cam, AD: " in error
+    assert "gone.png does not exist" in error
     assert main(["report", str(tmp_path / "run"), "-o", str(tmp_path / "told")]) == 0
     printed = capsys.readouterr().out
-    assert "1 of them failed" in printed
+    assert "1 of them failed, at least in part; each mean is over 9" in printed
     assert "gone.png does not exist" in printed
     assert "gone.png" in (tmp_path / "told" / "report.html").read_text()
     assert main(command(gallery, tmp_path / "run", *words)) == 1  # and still so the next time

@@ -22,6 +22,7 @@ from PIL import Image
 from torchvision.transforms.v2.functional import to_pil_image
 
 from tests.networks import pictures
+from tests.runs.models import small
 from xaicore.cli import main
 from xaicore.evaluation import METRICS
 from xaicore.runs import read_records
@@ -176,6 +177,22 @@ def class_folders(case: Case) -> None:
     del case.options["--labels"]
 
 
+def both_kinds(case: Case) -> None:
+    class_folders(case)
+    Image.new("RGB", (9, 9)).save(case.folder / "classes" / "cover.png")
+
+
+def other_masks(case: Case) -> None:
+    for mask in (case.folder / "masks").iterdir():
+        mask.rename(mask.with_name(f"mask_{mask.name}"))
+
+
+def checkpoint(case: Case) -> None:
+    state = small().net.state_dict()
+    torch.save({"state_dict": state, "epoch": 3}, case.folder / "checkpoint.pt")
+    case.options["--weights"] = str(case.folder / "checkpoint.pt")
+
+
 class Payload:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.system, ("touch ran-the-payload",)
@@ -204,6 +221,16 @@ CASES: dict[str, tuple[Spoil, int, str]] = {
     "labels without their column": (file("labels.csv", b"file,class\n1.png,1\n"), 2, "label"),
     "labels that are no table": (file("labels.csv", b"\x00\xff\xfe" * 99), 2, "labels"),
     "labels without a row": (file("labels.csv", b"file,label\n"), 2, "there is no picture"),
+    "labels with semicolons": (
+        file("labels.csv", b"file;label\n1.png;1\n"),
+        2,
+        "lacks the column file and label; it has file;label",
+    ),
+    "labels of other pictures": (
+        option("--images", "{folder}"),
+        2,
+        "labels.csv is in",
+    ),
     "no labels at all": (option("--labels", "{folder}/none.csv"), 2, "there is no file"),
     "an image without a box": (no_box, 1, "no box is known"),
     "a box that is no number": (cell("x0", "left"), 1, "a corner is not a number"),
@@ -219,6 +246,12 @@ CASES: dict[str, tuple[Spoil, int, str]] = {
         2,
         "lacks the column x0",
     ),
+    "boxes of other pictures": (
+        file("boxes.csv", b"file,x0,y0,x1,y1\n1,1,1,9,9\n"),
+        2,
+        "boxes.csv is a picture, the first is 1",
+    ),
+    "masks of other pictures": (other_masks, 2, "there is none for any picture"),
     "a black mask": (black_mask, 1, "mask"),
     "a mask of another size": (small_mask, 1, "the mask has 16x12 pixels"),
     "an image without a mask": (
@@ -226,9 +259,10 @@ CASES: dict[str, tuple[Spoil, int, str]] = {
         1,
         "no mask is known",
     ),
-    "boxes asked for, none given": (without("--boxes"), 2, "LE need --boxes"),
+    "boxes asked for, none given": (without("--boxes"), 2, "for LE give --boxes"),
     "a folder that does not exist": (option("--images", "{folder}/none"), 2, "is not a folder"),
     "folders that are no classes": (class_folders, 2, "is no class of the network"),
+    "pictures and folders of pictures": (both_kinds, 2, "keep one or the other"),
     "a network of NaN": (option("--model", "tests.runs.models:nan"), 1, "NaN or infinity"),
     "a network of NaN for some": (
         option("--model", "tests.runs.models:half_nan"),
@@ -250,12 +284,32 @@ CASES: dict[str, tuple[Spoil, int, str]] = {
     "a layer that does not exist": (option("--layer", "99"), 2, "no module called '99'"),
     "a layer that is no map": (option("--layer", "8"), 1, "not a feature map"),
     "weights that run code": (option("--weights", "{folder}/evil.pt"), 2, "not a file of weights"),
+    "weights inside a checkpoint": (checkpoint, 2, "it has no 0.weight; it has state_dict, epoch"),
     "a method for another network": (option("--methods", "grad-cam,rollout"), 1, "self-attention"),
     "an unknown method": (option("--methods", "grad-kam"), 2, "did you mean grad-cam"),
     "an unknown metric": (option("--metrics", "adc"), 2, "did you mean"),
+    "spaces, capitals, a method twice": (
+        option("--methods", "Grad-CAM, fake-cam,grad-cam,"),
+        0,
+        "",
+    ),
+    "no method": (option("--methods", ","), 2, "at least one image and one method"),
+    "a setting of another type": (
+        lambda case: case.options.update(
+            {"--methods": "opti-cam", "--set": "opti-cam.iterations=x"}
+        ),
+        2,
+        "opti-cam cannot be made with iterations='x'",
+    ),
+    "a setting without a value": (option("--set", "grad-cam"), 2, "write METHOD.SETTING=VALUE"),
     "a setting nobody knows": (option("--set", "grad-cam.steps=3"), 2, "no setting 'steps'"),
     "a batch of nothing": (option("--batch-size", "0"), 2, "at least 1"),
     "a batch of words": (option("--batch-size", "many"), 2, "neither a number nor auto"),
+    "a batch without end": (option("--batch-size", "1000000000"), 0, ""),
+    "threads without end": (option("--threads", "100000"), 2, "threads must be at most 1024"),
+    "workers below nothing": (option("--workers", "-1"), 2, "workers must be 0 or more"),
+    "a device that does not exist": (option("--device", "gpu"), 2, "'gpu' cannot be used here"),
+    "a device that computes nothing": (option("--device", "meta"), 2, "'meta' cannot be used"),
     "a file for a folder": (option("--out", "{folder}/labels.csv"), 2, "cannot be written"),
     "a damaged manifest": (
         lambda case: [(case.folder / "run").mkdir(), file("run/manifest.json", b"{")(case)],

@@ -7,49 +7,43 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from tests.runs import driver
-from tests.runs.subject import run, same
+from tests.runs.subject import same
 from xaicore.runs import read_records
 
 
 @pytest.fixture(scope="module")
-def whole() -> pd.DataFrame:
-    """The records of a run that was never stopped."""
-    return run(None, driver.IMAGES, metrics=["AD", "AG", "AI"], chunk_size=2)
-
-
-def drive(task: str, out: Path, root: Path) -> list[int]:
+def driven(tmp_path_factory: pytest.TempPathFactory, root: Path) -> tuple[Path, list[list[int]]]:
+    """The folder of both runs, and what the driver counted in each."""
+    out = tmp_path_factory.mktemp("driven")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.runs.driver", task, out],
+        [sys.executable, "-m", "tests.runs.driver", out],
         cwd=root,
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    return [int(word) for word in done.stdout.split()]
+    return out, [[int(word) for word in line.split()] for line in done.stdout.splitlines()]
 
 
 def test_a_run_killed_at_random_moments_is_as_if_it_never_was(
-    whole: pd.DataFrame, tmp_path: Path, root: Path
+    driven: tuple[Path, list[list[int]]],
 ) -> None:
-    killed, finished, status = drive("kills", tmp_path / "run", root)
+    out, ((killed, finished, status), _) = driven
     assert killed == driver.KILLS >= 20
-    assert 0 < finished < driver.IMAGES / 2  # there was still something to do after the last one
+    assert 0 < finished < driver.IMAGES["kills"] / 2  # there was something to do after the last
     assert status == 0
-    found = read_records(tmp_path / "run")
+    found = read_records(out / "kills")
     assert not found.duplicated(["image", "method", "metric"]).any()
-    same(whole, found)
+    same(driver.work(None, driver.IMAGES["kills"]), found)
 
 
-def test_a_kill_around_a_rename_loses_nothing(
-    whole: pd.DataFrame, tmp_path: Path, root: Path
-) -> None:
-    deaths, finished, status = drive("rename", tmp_path / "run", root)
+def test_a_kill_around_a_rename_loses_nothing(driven: tuple[Path, list[list[int]]]) -> None:
+    out, (_, (deaths, finished, status)) = driven
     assert deaths == 8
-    assert 0 < finished < driver.IMAGES / 2
+    assert 0 < finished < driver.IMAGES["rename"] / 2
     assert status == 0
-    same(whole, read_records(tmp_path / "run"))
+    same(driver.work(None, driver.IMAGES["rename"]), read_records(out / "rename"))

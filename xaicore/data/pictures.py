@@ -122,7 +122,7 @@ def pictures(
         labels: a table with the columns ``file``, a path inside the folder, and ``label``, the
             number or the name of a class. ``None``: the class is the name of the folder, or its
             place among the sorted folders if there are as many as classes; pictures that lie in
-            ``folder`` itself have none.
+            ``folder`` itself have none. What is hidden, ``.name``, is left aside.
         boxes: a table with the columns ``file`` and ``x0``, ``y0``, ``x1``, ``y1`` in pixels of
             the picture, or ``x0_frac``, … in fractions of it; a row for each box.
         masks: a folder that holds ``NAME.png`` for the picture ``NAME.jpg``: white is the class.
@@ -130,18 +130,27 @@ def pictures(
 
     Raises:
         FileNotFoundError: a folder or a table does not exist.
-        ValueError: a table lacks a column, folders are no classes, or there is no picture.
+        ValueError: a table lacks a column or names no picture that is there, folders are no
+            classes or lie beside pictures, or there is no picture.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"images: {folder} is not a folder")
+        raise FileNotFoundError(
+            f"images: {folder} is not a folder: give the folder of the pictures"
+        )
     if labels is not None:
         table = _table("labels", labels, ["file", "label"])
         names = table["file"].astype(str).tolist()
         found: list[int | str | None] = [_class(label, classes) for label in table["label"]]
+        _check_some(
+            "labels", labels, names, lambda name: (folder / name).exists(), f"is in {folder}"
+        )
     else:
-        names, found = _walk(folder, classes)
+        names, found = _walk(folder, classes, masks)
     table, columns = _box_table(boxes)
+    if names:
+        boxed = table["file"].astype(str)
+        _check_some("boxes", boxes, boxed, set(names).__contains__, "is a picture")
     corners = {
         str(name): torch.tensor(rows[columns].to_numpy(dtype="float64"))
         for name, rows in table.groupby("file", sort=False)
@@ -157,10 +166,19 @@ def pictures(
     )
 
 
-def _walk(folder: Path, classes: Sequence[str] | None) -> tuple[list[str], list[int | str | None]]:
+def _walk(
+    folder: Path, classes: Sequence[str] | None, masks: str | Path | None
+) -> tuple[list[str], list[int | str | None]]:
     """The pictures of a folder without classes, or of one folder for each class."""
-    folders = sorted(entry for entry in folder.iterdir() if entry.is_dir())
+    folders = [entry for entry in _visible_entries(folder) if entry.is_dir()]
     here = _files(folder)
+    for entry in folders:
+        if here and _files(entry) and (masks is None or not entry.samefile(masks)):
+            raise ValueError(
+                f"images: {folder} holds pictures, {here[0].name} first, and folders of pictures, "
+                f"{entry.name} first: keep one or the other, or list what you mean in a table of "
+                "labels"
+            )
     if not folders or here:
         return [file.name for file in here], [None] * len(here)
     numbers = _folder_classes([entry.name for entry in folders], classes)
@@ -173,7 +191,12 @@ def _walk(folder: Path, classes: Sequence[str] | None) -> tuple[list[str], list[
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+    return [file for file in _visible_entries(folder) if file.suffix.lower() in SUFFIXES]
+
+
+def _visible_entries(folder: Path) -> list[Path]:
+    """What is in a folder, but for what systems and editors hide there."""
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
 def _folder_classes(names: Sequence[str], classes: Sequence[str] | None) -> list[int]:
@@ -185,8 +208,9 @@ def _folder_classes(names: Sequence[str], classes: Sequence[str] | None) -> list
         return list(range(len(names)))
     unknown = next(name for name, n in zip(names, found, strict=True) if isinstance(n, str))
     raise ValueError(
-        f"images: the folder '{unknown}' is no class of the network, and {len(names)} folders are "
-        f"not its {len(classes)} classes in order: give a table, labels=…"
+        f"images: the folder '{unknown}' is no class of the network: name folders as classes or by "
+        f"their numbers, have one for each of the {len(classes)} classes, not {len(names)}, give "
+        "the folder that the pictures lie in, or a table of labels"
     )
 
 
@@ -214,8 +238,24 @@ def _table(what: str, path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
         raise ValueError(f"{what}: {path} is not a table of comma-separated values") from error
     missing = [column for column in columns if column not in table]
     if missing:
-        raise ValueError(f"{what}: {path} lacks the column {' and '.join(missing)}")
+        raise ValueError(
+            f"{what}: {path} lacks the column {' and '.join(missing)}; it has "
+            f"{', '.join(map(str, table))}"
+        )
     return table
+
+
+def _check_some(
+    what: str,
+    path: str | Path | None,
+    names: Iterable[str],
+    known: Callable[[str], bool],
+    words: str,
+) -> None:
+    """Refuse a table of which no file is known; one that lacks some is an error of its images."""
+    first = next(iter(names), None)
+    if first is not None and not any(map(known, names)):
+        raise ValueError(f"{what}: no file of {path} {words}, the first is {first}")
 
 
 def _box_table(path: str | Path | None) -> tuple[pd.DataFrame, list[str]]:
@@ -236,7 +276,11 @@ def _mask_files(folder: str | Path | None, names: Sequence[str]) -> dict[str, Pa
     if not folder.is_dir():
         raise FileNotFoundError(f"masks: {folder} is not a folder")
     files = {name: (folder / name).with_suffix(".png") for name in names}
-    return {name: file for name, file in files.items() if file.is_file()}
+    found = {name: file for name, file in files.items() if file.is_file()}
+    if files and not found:
+        first = next(iter(files.values()))
+        raise ValueError(f"masks: there is none for any picture; the first would be {first}")
+    return found
 
 
 def _visible(boxes: Tensor | None) -> Tensor | None:

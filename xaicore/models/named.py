@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from xaicore.classifier import Classifier, load_weights
@@ -27,7 +30,7 @@ def named_classifier(
     Args:
         name: a network of torchvision; ``timm/NAME`` for one of timm; ``flowers`` for the book's
             own; ``package.module:function`` for a function that returns a ``Classifier``, or a
-            network that expects ImageNet's normalisation.
+            network that expects ImageNet's normalisation and pictures of the size they have.
         weights: a state dict, read with ``weights_only``. ``None``: those the network comes with.
         layer: the layer a CAM looks at. ``None``: the one the classifier knows.
 
@@ -43,6 +46,31 @@ def named_classifier(
         build = from_timm if name.startswith(TIMM) else Classifier.from_torchvision
         classifier = build(name.removeprefix(TIMM), "DEFAULT" if weights is None else weights)
     return classifier.eval() if layer is None else _looking_at(classifier, layer).eval()
+
+
+def on_device(
+    classifier: Classifier, device: str | None, environment: Mapping[str, str] = os.environ
+) -> Classifier:
+    """Return a classifier on a device.
+
+    Args:
+        classifier: the classifier; it is moved.
+        device: ``"cpu"``, ``"cuda"``, ``"mps"``, …; ``None``: a GPU, each process of a machine its
+            own, or the CPU where there is none.
+        environment: where ``torchrun`` says which process of the machine this is.
+
+    Raises:
+        ValueError: there is no such device, or nothing can be computed on it.
+    """
+    if device is None and torch.cuda.is_available():
+        place = int(environment.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
+        device = f"cuda:{place}"
+    try:
+        moved = classifier.to(device or "cpu")
+        moved.mean.cpu()  # of some devices nothing comes back
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device: '{device}' cannot be used here; cpu always can") from error
+    return moved
 
 
 def _from_function(name: str) -> Classifier:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from ast import literal_eval
 from collections.abc import Mapping, Sequence
@@ -11,21 +10,20 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from xaicore.attribution import METHODS, Explainer
 from xaicore.classifier import Classifier, hint
 from xaicore.data.pictures import pictures
 from xaicore.masking import BASELINES
 from xaicore.measurement import IN_BOXES, IN_MASKS, NAMES, Settings
 from xaicore.metrics.causal import CAUSAL_PROTOCOLS
-from xaicore.models.named import named_classifier
+from xaicore.models.named import named_classifier, on_device
 from xaicore.runs.engine import on_disk
 from xaicore.runs.estimate import estimate
 from xaicore.runs.folder import Folder
 from xaicore.runs.job import PRECISIONS, Job
 from xaicore.runs.loading import Items
 from xaicore.runs.plan import Run, Sizes, checked_metrics
+from xaicore.runs.ranks import ranks
 from xaicore.runs.summary import as_text, summary_of, write_report
 
 FAILED = 1
@@ -36,7 +34,12 @@ INTERRUPTED = 130
 
 def add_commands(commands: Any) -> None:
     """Add both commands to the command line."""
-    evaluate = commands.add_parser("evaluate", help="measure methods by metrics over pictures")
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="measure methods by metrics over pictures",
+        description="Explain every picture of a folder by every method, and measure the maps.",
+        epilog="Exit code: 0 if all is there, 1 if images failed, 2 if nothing could be done.",
+    )
     evaluate.set_defaults(run=_evaluate)
     _add_subject(evaluate)
     _add_work(evaluate)
@@ -54,9 +57,10 @@ def _add_subject(parser: argparse.ArgumentParser) -> None:
     add(
         "--model",
         required=True,
-        help="a torchvision network, timm/NAME, flowers, or package.module:function of your own",
+        help="a torchvision network, timm/NAME, flowers, or package.module:function of your own, "
+        "which returns a Classifier, with the transform of its pictures, or a torch network",
     )
-    add("--weights", type=Path, help="a state dict; default: those the network comes with")
+    add("--weights", type=Path, help="file of a state dict; default: those the network comes with")
     add("--layer", help="the layer a CAM looks at; default: the last spatial one")
     add("--images", type=Path, required=True, help="pictures, or a folder of them for each class")
     add("--labels", type=Path, help="CSV: file, label; default: folders, else predicted classes")
@@ -64,7 +68,7 @@ def _add_subject(parser: argparse.ArgumentParser) -> None:
         "--boxes", type=Path, help="CSV: file, x0, y0, x1, y1 in pixels, or x0_frac, … in fractions"
     )
     add("--masks", type=Path, help="folder of NAME.png for each picture, white where the class is")
-    add("--limit", type=int, help="how many pictures at most")
+    add("--limit", type=int, help="take the first so many pictures")
 
 
 def _add_work(parser: argparse.ArgumentParser) -> None:
@@ -104,42 +108,41 @@ def _evaluate(options: argparse.Namespace) -> int:
     """Run, and say how it ended; the exit code is 1 if images failed."""
     run = _run(options)
     if options.dry_run:
-        print(estimate(run, Folder(options.out)))
+        if ranks().first:
+            print(estimate(run, Folder(options.out)))
         return 0
     try:
-        failed = on_disk(run, options.out, None)
+        failed, example = on_disk(run, options.out, None)
     except KeyboardInterrupt:
         print(f"\nstopped; run the same command again to go on in {options.out}", file=sys.stderr)
         return INTERRUPTED
-    if int(os.environ.get("RANK", "0")):
+    if not ranks().first:
         return 0
     print(f"{len(run.items)} images measured; see `xaicore report {options.out}`")
     if failed:
-        told = f"{failed} of {len(run.items)} images failed, at least in part: the report says why"
+        told = f"{failed} of {len(run.items)} images failed, at least in part; {example}"
         print(told, file=sys.stderr)
     return FAILED if failed else 0
 
 
 def _report(options: argparse.Namespace) -> None:
-    """Print the report and write its files."""
+    """Write the files of the report, and print it."""
     summary = summary_of(options.folder, options.reference)
-    print(as_text(summary))
-    folder = options.output or options.folder / "report"
-    for file in write_report(summary, folder):
-        print(f"{file} written")
+    files = write_report(summary, options.output or options.folder / "report")
+    print(as_text(summary), *(f"{file} written" for file in files), sep="\n")
 
 
 def _run(options: argparse.Namespace) -> Run:
-    metrics = checked_metrics(options.metrics.split(","))
+    metrics = checked_metrics(_words(options.metrics))
     for needed, source in ((IN_BOXES, "boxes"), (IN_MASKS, "masks")):
         asked = [metric for metric in metrics if metric in needed]
         if asked and getattr(options, source) is None:
-            raise ValueError(f"metrics: {', '.join(asked)} need --{source}")
-    names = options.methods.split(",")
+            raise ValueError(f"metrics: for {', '.join(asked)} give --{source}")
+    names = _words(options.methods.lower())
     settings = _settings(options.set, names)
     if options.limit is not None and options.limit < 1:
         raise ValueError(f"limit must be at least 1, not {options.limit}")
-    classifier = _on_device(
+    classifier = on_device(
         named_classifier(options.model, options.weights, options.layer), options.device
     )
     dataset = pictures(
@@ -153,12 +156,30 @@ def _run(options: argparse.Namespace) -> Run:
     )
     job = Job(
         classifier,
-        {name: METHODS[name](classifier, **settings.get(name, {})) for name in names},
+        {name: _method(name, classifier, settings.get(name, {})) for name in names},
         Settings(metrics, options.baseline, options.curves),
         options.precision,
     )
     sizes = Sizes(_batch_size(options.batch_size), options.chunk_size, options.threads)
     return Run(job, Items(dataset), sizes, options.workers, options.strict)
+
+
+def _words(text: str) -> list[str]:
+    """The words of a list with commas, each once, with or without spaces."""
+    return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+
+
+def _method(name: str, classifier: Classifier, settings: Mapping[str, object]) -> Explainer:
+    """Return a method; its settings are words of a user, of any type.
+
+    Raises:
+        ValueError: a setting is of another type, or out of range.
+    """
+    try:
+        return METHODS[name](classifier, **settings)
+    except TypeError as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in settings.items())
+        raise ValueError(f"--set: {name} cannot be made with {given}: {error}") from error
 
 
 def _settings(given: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, object]]:
@@ -173,8 +194,10 @@ def _settings(given: Sequence[str], names: Sequence[str]) -> dict[str, dict[str,
             raise ValueError(f"no method is called '{name}'{near}")
     found: dict[str, dict[str, object]] = {}
     for text in given:
-        place, _, value = text.partition("=")
+        place, equals, value = text.partition("=")
         name, _, setting = place.rpartition(".")
+        if not (equals and name):
+            raise ValueError(f"--set {text}: write METHOD.SETTING=VALUE")
         if name not in names:
             raise ValueError(f"--set {text}: '{name}' is none of the methods {', '.join(names)}")
         _check_setting(METHODS[name], name, setting)
@@ -202,16 +225,3 @@ def _batch_size(text: str) -> int | None:
     if not text.isdigit():
         raise ValueError(f"batch size: '{text}' is neither a number nor auto")
     return int(text)
-
-
-def _on_device(
-    classifier: Classifier, device: str | None, environment: Mapping[str, str] = os.environ
-) -> Classifier:
-    """Return the classifier on a device; each process of a machine takes its own GPU."""
-    if device is None and torch.cuda.is_available():
-        place = int(environment.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
-        device = f"cuda:{place}"
-    try:
-        return classifier.to(device or "cpu")
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device: '{device}' cannot be used here") from error

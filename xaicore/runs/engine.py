@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -15,7 +16,7 @@ from xaicore.runs.folder import Folder, Records
 from xaicore.runs.job import Job, out_of_memory, release
 from xaicore.runs.loading import Item, batches
 from xaicore.runs.plan import Run, Sizes
-from xaicore.runs.progress import Progress
+from xaicore.runs.progress import Progress, first_failure
 from xaicore.runs.ranks import PAUSE, Ranks, ranks
 
 STALE = 120.0
@@ -36,7 +37,7 @@ def in_memory(run: Run, shown: bool | None) -> Records:
     return pd.concat(parts, ignore_index=True)
 
 
-def on_disk(run: Run, path: Path, shown: bool | None) -> int:
+def on_disk(run: Run, path: Path, shown: bool | None) -> tuple[int, str]:
     """Measure what is not in a folder yet, while other ranks, if there are any, do the same.
 
     Chunk ``i`` is for rank ``i`` modulo their number. Who has finished takes over what nobody is at
@@ -44,7 +45,7 @@ def on_disk(run: Run, path: Path, shown: bool | None) -> int:
     same twice.
 
     Returns:
-        How many images have failed; of those that this process has seen.
+        How many images have failed, of those that this process has seen; and one failure, in words.
     """
     folder, us = Folder(path), ranks()
     run, sizes = agree(run, folder, us)
@@ -63,7 +64,7 @@ def on_disk(run: Run, path: Path, shown: bool | None) -> int:
             else:
                 time.sleep(PAUSE)
                 board.look()
-    return bar.failed
+    return bar.failed, bar.example
 
 
 @dataclass
@@ -118,8 +119,25 @@ def agree(run: Run, folder: Folder, us: Ranks) -> tuple[Run, Sizes]:
     """
     here = run.describe()
     if us.first and folder.manifest is None:
+        folder.refuse_things()
         folder.begin(here | run.settled().named())
-    there = us.await_first(lambda: folder.manifest)
+    return continued(run, folder, us.await_first(lambda: folder.manifest), here)
+
+
+def continued(
+    run: Run, folder: Folder, there: Mapping[str, Any], here: dict[str, Any]
+) -> tuple[Run, Sizes]:
+    """Return the run as it was begun, with its sizes.
+
+    Args:
+        run: the run.
+        folder: where it was begun.
+        there: the manifest of the folder.
+        here: what the run says of itself.
+
+    Raises:
+        ValueError: the folder holds another run.
+    """
     decided = {key: there.get(key) for key in run.sizes.named() if here[key] is None}
     folder.refuse_other(there, here | decided)
     methods = {name: run.job.methods[name] for name in there["methods"]}
@@ -194,8 +212,8 @@ def refuse_failures(records: Records) -> None:
     Raises:
         ValueError: one does; the message says why.
     """
-    for row in records[records["failed"] != ""].head(1).itertuples():
-        raise ValueError(f"image {row.image}, {row.method}, {row.metric}: {row.failed}")
+    if failure := first_failure(records):
+        raise ValueError(failure)
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from xaicore.attribution.capture import counted
-from xaicore.runs.engine import patiently, surroundings
+from xaicore.runs.engine import continued, patiently, surroundings
 from xaicore.runs.folder import Folder
-from xaicore.runs.plan import Run, Sizes, usual_batch
+from xaicore.runs.plan import Run, usual_batch
+from xaicore.runs.progress import first_failure
 
 ENOUGH = 5.0
 """Seconds that a batch must take to tell the cost of the others, if it is smaller than they."""
@@ -32,6 +33,7 @@ class Estimate:
         seconds: per image, in this process.
         probed: images of the batch that was timed, the last one.
         batches: how many were measured.
+        failure: what failed first of what was measured, in words; empty if nothing did.
     """
 
     images: int
@@ -42,6 +44,7 @@ class Estimate:
     seconds: float
     probed: int
     batches: int
+    failure: str = ""
 
     def __str__(self) -> str:
         """Return the estimate in words."""
@@ -53,6 +56,8 @@ class Estimate:
             f"{'s' * (self.probed > 1)})\n"
             f"left: {self.forwards * self.left:.3g} forwards, {self.backwards * self.left:.3g} "
             f"backwards, {duration(total)} in one process like this one"
+            + f"\nnot all can be measured; {self.failure}"
+            * bool(self.failure)
         )
 
 
@@ -64,14 +69,16 @@ def estimate(run: Run, folder: Folder | None = None) -> Estimate:
         folder: where it may have begun.
 
     Raises:
+        ValueError: the folder holds something else.
         MemoryError: a batch of the run's size, or one image, does not fit.
     """
-    there = folder.manifest if folder else None
     sizes, done = run.sizes, 0
-    if there and folder:
-        sizes = Sizes(there["batch_size"], there["chunk_size"], there["threads"])
+    if folder and (there := folder.manifest):
+        run, sizes = continued(run, folder, there, run.describe())
         chunks = run.chunks(sizes)
         done = sum(len(chunks[number]) for number in folder.finished())
+    elif folder:
+        folder.refuse_things()
     with surroundings(sizes):
         *_, last = batches = list(_probed(run, sizes.batch))
     images = len(run.items)
@@ -84,6 +91,7 @@ def estimate(run: Run, folder: Folder | None = None) -> Estimate:
         last.seconds / last.images,
         last.images,
         len(batches),
+        next(filter(None, (batch.failure for batch in batches)), ""),
     )
 
 
@@ -94,6 +102,7 @@ class Probe(NamedTuple):
     forwards: int
     backwards: int
     seconds: float
+    failure: str
 
 
 def _probed(run: Run, batch: int | None) -> Iterator[Probe]:
@@ -109,13 +118,13 @@ def _probed(run: Run, batch: int | None) -> Iterator[Probe]:
         try:
             with counted(run.job.classifier.net) as passes:
                 began = time.perf_counter()
-                patiently(run.job.in_batches(whole), items)
+                records = patiently(run.job.in_batches(whole), items)
                 seconds = time.perf_counter() - began
         except MemoryError:
             if done and batch is None:
                 return
             raise
-        yield Probe(size, passes.forwards, passes.backwards, seconds)
+        yield Probe(size, passes.forwards, passes.backwards, seconds, first_failure(records))
         done += 1
         enough = size == min(whole, count) or seconds > ENOUGH
         if (done > 1 and enough) or seconds > PLENTY:

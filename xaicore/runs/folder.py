@@ -28,6 +28,10 @@ COMPARED = (
 )
 """The parts of a manifest in which a run and its continuation must agree."""
 
+AGAIN = (
+    "what was finished is kept; make room or choose another folder, and run the same command again"
+)
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -58,16 +62,23 @@ class Folder:
         """Make the folder and write the manifest.
 
         Raises:
-            ValueError: the folder holds something else.
             OSError: it cannot be written.
         """
-        with _explained(self.path):
+        with explained(self.path, AGAIN):
             self.path.mkdir(parents=True, exist_ok=True)
-            if any(not entry.name.startswith(".") for entry in self.path.iterdir()):
-                raise ValueError(f"{self.path} holds other things: give a new or an empty folder")
             with replacing(self.path / MANIFEST) as file:
                 file.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
                 _keep(file)
+
+    def refuse_things(self) -> None:
+        """Refuse a folder in which no run could begin.
+
+        Raises:
+            ValueError: it holds something else.
+        """
+        there = self.path.iterdir() if self.path.is_dir() else ()
+        if any(not entry.name.startswith(".") for entry in there):
+            raise ValueError(f"{self.path} holds other things: give a new or an empty folder")
 
     def refuse_other(self, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
         """Refuse to continue a run as another one.
@@ -103,7 +114,7 @@ class Folder:
         Raises:
             OSError: it cannot be written; what was written before stays.
         """
-        with _explained(self.path):
+        with explained(self.path, AGAIN):
             (self.path / CHUNKS).mkdir(exist_ok=True)
             with replacing(self.chunk(number)) as file:
                 records.to_parquet(file, index=False)
@@ -146,7 +157,7 @@ class Folder:
             OSError: the folder cannot be written.
         """
         finished = self.finished()
-        with _explained(self.path):
+        with explained(self.path, AGAIN):
             for number in self.listed() - finished:
                 self.chunk(number).unlink(missing_ok=True)
             for file in (self.path / CHUNKS).glob(".*"):
@@ -157,7 +168,7 @@ class Folder:
 
     def claim(self, number: int) -> None:
         """Tell the other processes that this one is at work on a chunk."""
-        with _explained(self.path):
+        with explained(self.path, AGAIN):
             (self.path / CHUNKS).mkdir(exist_ok=True)
             self._claim_of(number).touch()
 
@@ -205,13 +216,10 @@ def _keep(file: Path) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Say of what the system refuses what it means for the run."""
+def explained(path: Path, fix: str) -> Iterator[None]:
+    """Say of a folder that the system refuses to write what can be done."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())
-        raise OSError(
-            f"{path} cannot be written ({reason}): what was finished is kept; make room or choose "
-            "another folder, and run the same command again"
-        ) from error
+        raise OSError(f"{path} cannot be written ({reason}): {fix}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ CHUNK = 64
 USUAL_BATCH = 64
 FIRST_BATCH = {"cpu": 8}
 """Where the search for a batch size starts, by device; elsewhere at ``USUAL_BATCH``."""
+
+MOST_THREADS = 1024
+"""More than machines have cores; OpenMP dies of the attempt to start very many."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,10 @@ class Run:
         for name, number in self.sizes.named().items():
             if number is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1, not {number}")
+        if (self.sizes.threads or 0) > MOST_THREADS:
+            raise ValueError(f"threads must be at most {MOST_THREADS}, not {self.sizes.threads}")
+        if self.workers < 0:
+            raise ValueError(f"workers must be 0 or more, not {self.workers}")
         check_evaluation_mode(self.job.classifier)
         for name, method in self.job.methods.items():
             if isinstance(method, CAMExplainer):
@@ -93,7 +101,7 @@ class Run:
             **self.sizes.named(),
             "versions": fingerprint.versions(),
             "commit": fingerprint.commit(),
-            "command": " ".join(sys.argv),
+            "command": shlex.join(sys.argv),
             "began": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 

@@ -27,6 +27,7 @@ class Progress:
         )
         self.sums = pd.DataFrame()
         self.done = self.failed = 0
+        self.example = ""
         self.opened: list[pd.DataFrame] = []
 
     def resume(self, records: pd.DataFrame) -> None:
@@ -73,7 +74,16 @@ class Progress:
     def _count(self, records: pd.DataFrame) -> None:
         self.sums = _added(self.sums, records)
         self.done += records["image"].nunique()
-        self.failed += records.loc[records["failed"] != "", "image"].nunique()
+        if (bad := records["failed"] != "").any():
+            self.failed += records.loc[bad, "image"].nunique()
+            self.example = self.example or first_failure(records)
+
+
+def first_failure(records: pd.DataFrame) -> str:
+    """Return what failed first, and why, in words; empty if nothing did."""
+    for row in records[records["failed"] != ""].head(1).itertuples():
+        return f"image {row.image}, {row.method}, {row.metric}: {row.failed}"
+    return ""
 
 
 def _added(sums: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:

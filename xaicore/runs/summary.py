@@ -12,9 +12,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from xaicore import plotting, report
+from xaicore.classifier import check_name
 from xaicore.evaluation import ARROWS, as_table, paired_difference, summarize
 from xaicore.files import replacing
-from xaicore.runs.folder import Folder, Records
+from xaicore.runs.folder import Folder, Records, explained
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -27,6 +28,15 @@ th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid #8886; text-align: le
 figure { margin: 1.5rem 0; overflow-x: auto; }
 img { max-width: 100%; background: white; }
 """
+
+
+REASONS = 20
+"""How many reasons for failures are shown; ``failures.csv`` holds all."""
+
+ABREAST = 3
+"""How many plots stand in a row."""
+
+UNIT = "per cent, but for SM and MS; ± is the half-width of the 95 % interval over images"
 
 
 @dataclass(frozen=True)
@@ -48,18 +58,25 @@ class Summary:
         """How far the run is, and what failed, in one sentence."""
         total, found = self.manifest["data"]["images"], self.records["image"].nunique()
         failed = self.records.loc[self.records["failed"] != "", "image"].nunique()
-        far = f"all {total} images" if found == total else f"{found} of {total} images so far"
-        return f"{far} are measured" + (
-            f"; {failed} of them failed, at least in part" * bool(failed)
-        )
+        far = f"All {total} images" if found == total else f"{found} of {total} images so far"
+        if not failed:
+            return f"{far} are measured"
+        of_mean = summarize(self.records)["n"]
+        alike = f"; each mean is over {of_mean.iloc[0]}" * (of_mean.nunique() == 1)
+        return f"{far} are measured; {failed} of them failed, at least in part{alike}"
 
     def means(self) -> pd.DataFrame:
         """Return the mean of each metric for each method, with 95 % intervals."""
         return as_table(summarize(self.records), plotting.LABELS).rename_axis("method")
 
     def counts(self) -> pd.DataFrame:
-        """Return how many images each mean is over; a row per method."""
-        return summarize(self.records)["n"].unstack("metric", sort=False)
+        """Return how many images each mean is over, a row per method; empty if all are the same."""
+        counts = summarize(self.records)["n"]
+        if counts.nunique() == 1:
+            return pd.DataFrame()
+        return (
+            counts.unstack("metric", sort=False).rename(plotting.LABELS).rename_axis(columns=None)
+        )
 
     def differences(self) -> pd.DataFrame:
         """Return how far each method is above the reference on the same images."""
@@ -85,12 +102,15 @@ class Summary:
         """Draw the mean of every metric for every method."""
         summary = summarize(self.records)
         metrics = list(summary.index.unique("metric"))
-        rows = len(summary.index.unique("method"))
-        size = (3.2 * len(metrics) + 1.5, 0.32 * rows + 1.0)
+        bars = len(summary.index.unique("method"))
+        columns, rows = min(ABREAST, len(metrics)), -(-len(metrics) // ABREAST)
+        size = (3.2 * columns + 1.5, (0.32 * bars + 1.0) * rows)
         figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
-        for metric, ax in zip(metrics, axes, strict=True):
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
+        for metric, ax in zip(metrics, axes, strict=False):
             plotting.intervals(summary, ax, metric, f"{metric} {ARROWS[metric]}")
+        for ax in axes[len(metrics) :]:
+            ax.remove()
         return figure
 
 
@@ -106,8 +126,8 @@ def summary_of(path: Path, reference: str | None = None) -> Summary:
     """
     folder = Folder(path)
     records, methods = folder.records(), list((folder.manifest or {})["methods"])
-    if reference is not None and reference not in methods:
-        raise ValueError(f"reference: {reference} is none of the methods {', '.join(methods)}")
+    if reference is not None:
+        check_name("reference", reference, methods)
     return Summary(folder.manifest or {}, records, reference or methods[0])
 
 
@@ -117,6 +137,11 @@ def write_report(summary: Summary, folder: Path) -> list[Path]:
     Raises:
         OSError: the folder cannot be written.
     """
+    with explained(folder, "choose another folder, --output"):
+        return _written(summary, folder)
+
+
+def _written(summary: Summary, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     means, differences = summary.means(), summary.differences()
     texts: dict[str, Callable[[], str]] = {
@@ -136,14 +161,20 @@ def write_report(summary: Summary, folder: Path) -> list[Path]:
 
 def as_text(summary: Summary) -> str:
     """Return the report as it is printed."""
-    parts = [summary.state, summary.means().to_string(float_format="%.2f")]
-    differences, failures = summary.differences(), summary.failures()
+    parts = [summary.state, f"{UNIT}:", summary.means().to_string(float_format="%.2f")]
+    counts, differences, failures = summary.counts(), summary.differences(), summary.failures()
+    if len(counts):
+        parts += ["the images behind each mean:", counts.to_string()]
     if len(differences):
         parts.append(f"minus {summary.reference}, on the same images:")
         formats = {name: form.format for name, form in _signed(differences).items()}
         parts.append(differences.to_string(formatters=formats))
     if len(failures):
-        parts.append(failures.to_string())
+        shown = failures.head(REASONS).itertuples(name=None)
+        lines = [f"{images} × {reason} (the first: {first})" for reason, images, first in shown]
+        parts.append("\n".join(["failed images, and why:", *lines]))
+    if len(failures) > REASONS:
+        parts.append(f"{len(failures) - REASONS} other reasons are in failures.csv")
     return "\n\n".join(parts)
 
 
@@ -157,25 +188,30 @@ def _latex(means: pd.DataFrame) -> str:
     text = means.to_latex(float_format="%.2f", escape=True)
     for sign, command in arrows.items():
         text = text.replace(sign, command)
-    return text
+    return f"% \\usepackage{{booktabs}}; {UNIT}\n{text}"
 
 
 def _page(summary: Summary, means: pd.DataFrame, differences: pd.DataFrame) -> str:
     model, data = summary.manifest["model"], summary.manifest["data"]
     title = f"{model['network']} on {data['images']} images"
-    unit = "per cent, but for SM and MS; ± is the half-width of the 95 % interval over images"
     alt = "Bars with intervals: the mean of every metric for every method, as in the table."
     parts = [
-        report.table(means, "summary", f"Means, {unit}.").html,
-        report.picture(summary.figure(), f"Means, {unit}.", alt).html,
+        report.table(means, "summary", f"Means, {UNIT}.").html,
+        report.picture(summary.figure(), f"Means, {UNIT}.", alt).html,
     ]
+    counts = summary.counts()
+    if len(counts):
+        parts.append(report.table(counts, "counts", "The images behind each mean.").html)
     if len(differences):
         signs = {name: form[2:-1] for name, form in _signed(differences).items()}
-        caption = f"Difference to {summary.reference} on the same images, {unit}."
+        caption = f"Difference to {summary.reference} on the same images, {UNIT}."
         parts.append(report.table(differences, "differences", caption, signs).html)
     failures = summary.failures()
     if len(failures):
-        parts.append(report.table(failures, "failures", "What failed, and why.").html)
+        caption = "What failed, and why."
+        if len(failures) > REASONS:
+            caption += f" {len(failures) - REASONS} other reasons are in failures.csv."
+        parts.append(report.table(failures.head(REASONS), "failures", caption).html)
     told = "; ".join(f"{name} {number}" for name, number in summary.manifest["versions"].items())
     command = escape(summary.manifest["command"])
     return (
