@@ -25,6 +25,7 @@ from xaicore.attribution import Explainer, GradCAM
 from xaicore.attribution.interpretation import (
     VEBI,
     RelevantFeatures,
+    Responses,
     ablation_curves,
     identify,
     phase_spread,
@@ -39,8 +40,11 @@ MOST = 10
 SHOWN = 300
 """Test images that are explained."""
 
-FEWER = 5
+FEWER = 10
 """Random choices of channels that photographs are looked at with."""
+
+FOLDS = 2
+"""Shares of the photographs: the features of one are found on the others."""
 
 GREY = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 """Mean and standard deviation that the small networks are given."""
@@ -93,6 +97,65 @@ class Kinds(nn.Module):
     def kind(self, label: int) -> int:
         """Return the number of the kind of a class."""
         return next(i for i, group in enumerate(self.groups) if label in group)
+
+
+class Remembered(nn.Module):
+    """The first layers of a network, run once for images that come many times in a row."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+        self.last: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return what the layers make of the images, from memory if they were the last to come."""
+        if self.last is None or not torch.equal(self.last[0], images):
+            self.last = images, self.layers(images)
+        return self.last[1]
+
+
+class Staged(nn.Module):
+    """A network whose channels are silenced in its last stage only, so that the rest runs once.
+
+    Args:
+        early: the layers before the last stage.
+        late: the last stage, behind the last change of resolution.
+        head: what makes logits of it.
+    """
+
+    def __init__(
+        self, early: Sequence[nn.Module], late: nn.Module, head: Sequence[nn.Module]
+    ) -> None:
+        super().__init__()
+        self.early, self.late, self.head = Remembered(*early), late, nn.Sequential(*head)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits ``(B, C)``."""
+        logits: Tensor = self.head(self.late(self.early(images)))
+        return logits
+
+    def relu_layers(self) -> list[str]:
+        """Return the names of the last stage's ReLU layers."""
+        modules = self.late.named_modules(prefix="late")
+        return [name for name, module in modules if isinstance(module, nn.ReLU)]
+
+    @staticmethod
+    def resnet(net: Any) -> Staged:
+        """Return a ResNet of torchvision in stages."""
+        early = [net.conv1, net.bn1, net.relu, net.maxpool, net.layer1, net.layer2, net.layer3]
+        return Staged(early, net.layer4, [net.avgpool, nn.Flatten(), net.fc])
+
+    @staticmethod
+    def squeezenet(net: Any) -> Staged:
+        """Return torchvision's SqueezeNet 1.0 in stages."""
+        return Staged([net.features[:12]], net.features[12:], [net.classifier, nn.Flatten()])
+
+
+STAGED: Mapping[str, Callable[[Any], Staged]] = {
+    "resnet18": Staged.resnet,
+    "squeezenet1_0": Staged.squeezenet,
+}
+"""The networks that photographs are looked at with."""
 
 
 class Named(Dataset[tuple[Tensor, int]]):
@@ -209,8 +272,54 @@ def _looked_at(
 
 
 def photographs() -> Iterator[pd.DataFrame]:
-    """Kinds of animals on photographs: relevant channels silenced, and random ones."""
-    yield kept("vebi.photographs", lambda: _animals().ablation())
+    """Animals on photographs, relevant channels silenced one after another: of random the mean."""
+    for table in silenced():
+        keys = ["network", "image", "target", "features", "k"]
+        yield table.groupby(keys, as_index=False)[["correct", "p"]].mean().round(5)
+
+
+def photograph_draws() -> Iterator[pd.DataFrame]:
+    """The same as means over photographs, one row for each draw of random channels."""
+    for table in silenced():
+        keys = ["network", "fold", "features", "draw", "k"]
+        yield table.groupby(keys, as_index=False)[["correct", "p"]].mean()
+
+
+def silenced() -> Iterator[pd.DataFrame]:
+    """Yield what each photograph of an animal becomes when channels fall silent, by network."""
+    for network in STAGED:
+        yield kept(f"vebi.photographs {network}", partial(_silenced, network))
+
+
+def _silenced(network: str) -> pd.DataFrame:
+    """Return the curves of all animals, by features that were found on other photographs."""
+    subject = subjects.photographs(network, _data(), 1300)
+    staged = STAGED[network](subject.classifier.net)
+    kinds = Kinds(staged).eval()
+    classifier = Classifier(kinds, layer="net.late", classes=[*KINDS, "none of these"])
+    named = Named(subject.dataset, kinds)
+    layers = [f"net.{name}" for name in staged.relu_layers()]
+    found = Responses.join(responses(classifier, named, layers, batch_size=25))
+    return pd.concat(
+        [
+            _fold(classifier, named, found, fold).assign(network=network, fold=fold)
+            for fold in range(FOLDS)
+        ],
+        ignore_index=True,
+    )
+
+
+def _fold(
+    classifier: Classifier, named: Dataset[tuple[Tensor, int]], found: Responses, fold: int
+) -> pd.DataFrame:
+    """Return the curves of a fold's animals; those of a kind follow each other, for speed."""
+    number = torch.arange(len(found))
+    features = identify(found[number[number % FOLDS != fold]])
+    animals = number[(number % FOLDS == fold) & (found.true < len(KINDS))]
+    animals = animals[found.true[animals].argsort(stable=True)]
+    shown = Subset(named, animals.tolist())
+    curves = ablation_curves(classifier, shown, features, MOST, FEWER, batch_size=25)
+    return curves.assign(image=animals.numpy()[curves["image"]])
 
 
 def boxes() -> Iterator[pd.DataFrame]:
@@ -232,13 +341,6 @@ class Animals(NamedTuple):
     features: RelevantFeatures
     test: Dataset[tuple[Tensor, int]]
     boxes: Sequence[Tensor]
-
-    def ablation(self) -> pd.DataFrame:
-        """Return what each photograph becomes; of random channels the mean of each draw."""
-        curves = ablation_curves(
-            self.classifier, self.test, self.features, MOST, FEWER, batch_size=25, step=MOST
-        )
-        return curves.round(5)
 
     def in_boxes(self) -> pd.DataFrame:
         """Return how maps of animals lie to their boxes."""
@@ -309,15 +411,17 @@ def _maps(explain: Explainer, images: Tensor, targets: Tensor, batch_size: int =
 STUDIES: Mapping[str, Callable[[], Iterator[pd.DataFrame]]] = {
     "small": small,
     "photographs": photographs,
+    "photograph-draws": photograph_draws,
     "boxes": boxes,
     "animals": animals,
 }
 
-_PHOTOGRAPHS = f"the last {SHOWN} of imagenet_val1300; features of the others"
+_ANIMALS = f"the animals of imagenet_val1300 in {FOLDS} folds; features of the other fold"
 IMAGES = {
     "vebi.small": "MNIST, 900 of Fashion-MNIST, CIFAR-10 (JPEG)",
-    "vebi.photographs": _PHOTOGRAPHS,
-    "vebi.boxes": _PHOTOGRAPHS,
+    "vebi.photographs": _ANIMALS,
+    "vebi.photograph-draws": _ANIMALS,
+    "vebi.boxes": f"the last {SHOWN} of imagenet_val1300; features of the others",
     "vebi.animals": "all of imagenet_val1300 but the last 300",
 }
 """What each study looks at, in words."""

@@ -41,8 +41,9 @@ def test_every_method_is_scored_by_every_score_on_both_tasks(benchmark):
     assert (rows.groupby("method").size() == 3).all()
     assert source["every"] == vebi.EVERY
     images = leaderboard(table).groupby("method")["images"].min()
-    assert (images.drop(index=[*vebi.EVERY], errors="ignore") >= 500).all()
-    assert images["opti-cam"] >= 250
+    costly = [name for name, every in vebi.EVERY.items() if every > 3]
+    assert (images.drop(index=costly) >= 500).all()
+    assert images["rise"] >= 300
 
 
 def test_what_ignores_the_network_has_no_paired_contrast(benchmark):
@@ -83,7 +84,9 @@ def test_interventions_are_whole_and_lie_between_floors_and_ceiling(intervention
     assert (blind["value"] == 0).all()
     board = intervention_board(table).set_index("method")
     assert board["overall"].idxmax() == "removals"
-    assert (board.drop(index=[*vebi.ASKED_EVERY], errors="ignore")["images"] >= 270).all()
+    costly = [name for name, every in vebi.ASKED_EVERY.items() if every > 2]
+    assert (board.drop(index=[*vebi.ASKED_EVERY])["images"] >= 600).all()
+    assert (board.drop(index=costly)["images"] >= 300).all()
 
 
 def test_what_removing_costs_is_attributed_to_the_parts():

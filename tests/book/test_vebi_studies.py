@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torchvision
 from torch import nn
 from torch.utils.data import Subset, TensorDataset
 
 from studies import elsewhere, interpretation, vebi
-from xaicore.attribution.interpretation import identify, responses
+from xaicore.attribution.interpretation import Responses, identify, responses
+from xaicore.classifier import Classifier
 from xaicore.data.folders import find_data
 from xaicore.report import stored
 
@@ -82,6 +84,43 @@ def test_kinds_of_animals_share_out_the_classes_and_add_their_probabilities():
     expected = torch.stack([whole[:, group].sum(1) for group in kinds.groups], dim=1)
     torch.testing.assert_close(kinds(images).softmax(1), expected)
     assert [kinds.kind(label) for label in (283, 200, 82, 999)] == [0, 1, 2, 6]
+
+
+@pytest.mark.parametrize("network", elsewhere.STAGED)
+def test_a_network_in_stages_is_the_network_and_runs_its_first_layers_once(network):
+    torch.manual_seed(0)
+    net = torchvision.models.get_model(network, weights=None).eval()
+    images, others = torch.rand(2, 2, 3, 96, 96)
+    with torch.no_grad():
+        expected = net(images), net(others)
+        staged, runs = elsewhere.STAGED[network](net).eval(), []
+        staged.early.layers.register_forward_hook(lambda *_: runs.append(1))
+        found = staged(images), staged(images.clone()), staged(others), staged(images)
+    assert len(runs) == 3
+    for logits, own in zip(found, [expected[i] for i in (0, 0, 1, 0)], strict=True):
+        torch.testing.assert_close(logits, own)
+    modules = dict(staged.named_modules())
+    assert all(isinstance(modules[name], nn.ReLU) for name in staged.relu_layers())
+
+
+def test_photographs_of_a_fold_are_ablated_with_features_of_the_others(monkeypatch):
+    monkeypatch.setattr(elsewhere, "FEWER", 2)
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    classifier = Classifier(nn.Sequential(net, nn.Linear(8, 7)).eval(), layer="0.1")
+    pixels = torch.rand(24, 3, 8, 8, generator=generator)
+    kinds = torch.arange(24) // 2 % 7
+    named = TensorDataset(pixels, kinds)
+    found = Responses.join(responses(classifier, named))
+    shown = elsewhere._fold(classifier, named, found, 1)
+    assert set(shown["image"]) == {i for i in range(1, 24, 2) if kinds[i] < 6}
+    assert (shown["target"] == kinds.numpy()[shown["image"]]).all()
+    assert set(shown["k"]) == set(range(11))
+    turned = found[torch.arange(len(found))]
+    turned.x[1::2] = turned.x[1::2].roll(1, dims=1)
+    again = elsewhere._fold(classifier, named, turned, 1)
+    pd.testing.assert_frame_equal(again, shown)
 
 
 @pytest.mark.parametrize("build", elsewhere.BUILDERS)
@@ -156,3 +195,19 @@ def test_maps_of_relevant_features_find_the_part_better_than_those_of_random_one
     spread = table.groupby("method")["spread 2"].mean()
     assert spread["vebi-strided"] >= 10 * spread["vebi"]
     np.testing.assert_array_less(0, spread)
+
+
+def test_relevant_channels_cost_animals_on_photographs_more_than_any_draw_of_random_ones():
+    each, _ = stored("vebi.photographs")
+    means, _ = stored("vebi.photograph-draws")
+    assert set(each["network"]) == set(means["network"]) == set(elsewhere.STAGED)
+    assert (each.groupby("network")["image"].nunique() >= 300).all()
+    assert set(each["k"]) == set(means["k"]) == set(range(11))
+    assert not each.duplicated(["network", "image", "features", "k"]).any()
+    start = each[each["k"] == 0].groupby(["network", "image"])["p"]
+    assert (start.max() - start.min()).max() < 1e-4
+    ends = means.pivot(index=["network", "features", "draw", "fold"], columns="k", values="p")
+    loss = (ends[0] - ends[10]).groupby(["network", "features", "draw"]).mean().unstack("features")
+    assert (loss["random"].groupby("network").count() == elsewhere.FEWER).all()
+    relevant, random = (loss[name].groupby("network").max() for name in ("relevant", "random"))
+    assert (relevant > random).all()

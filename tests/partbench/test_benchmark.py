@@ -126,6 +126,20 @@ def test_the_costly_explain_a_share_and_another_one_for_each_seed(
             benchmark.score("oracle", oracle, every)
 
 
+def test_shares_are_told_by_the_numbers_of_pictures_whichever_a_seed_relies_on(
+    networks: dict[tuple[str, int], Classifier],
+) -> None:
+    twice = networks | {(task, 1): networks[task, 0] for task in TWINS}
+    relied = {0: torch.tensor([0, 1, 3, 4]), 1: torch.tensor([1, 2, 3, 5])}
+    benchmark = PartBenchmark((0, 1), TEST, HELD, classifiers=twice, kept=relied)
+    shown = benchmark.score("oracle", oracle, 2).groupby("seed")["image"].unique()
+    assert sorted(shown[0]) == [0, 4]
+    assert sorted(shown[1]) == [1, 3, 5]
+    few = PartBenchmark((0,), TEST, HELD, classifiers=twice, kept={0: torch.tensor([1, 3])})
+    with pytest.raises(ValueError, match="every is too large: 2 leaves seed 0 no picture"):
+        few.score("oracle", oracle, 2)
+
+
 def test_the_threshold_is_chosen_on_validation_pictures_alone(
     networks: dict[tuple[str, int], Classifier],
 ) -> None:

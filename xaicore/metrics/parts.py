@@ -180,7 +180,7 @@ def single_deletion(importances: Tensor, drops: Tensor) -> Tensor:
         drops: the true class's logit, less the one without the part, ``(B, P)``.
     """
     ranks = [
-        torch.from_numpy(pd.DataFrame(values.numpy()).rank(axis=1).to_numpy())
+        torch.from_numpy(pd.DataFrame(values.numpy()).rank(axis=1).to_numpy(copy=True))
         for values in (importances, drops)
     ]
     a, b = (rank - rank.mean(1, keepdim=True) for rank in ranks)

@@ -162,18 +162,21 @@ class PartBenchmark:
             name: what the records call it.
             method: makes it ready for a network.
             every: the costly may explain one picture in so many, another one for each seed, and
-                choose their thresholds on as small a share of the validation pictures.
+                choose their thresholds on as small a share of the validation pictures. A picture
+                is told by its number, so as many seeds see every picture between them.
 
         Raises:
-            ValueError: ``every`` leaves no picture, or the maps cannot be used.
+            ValueError: ``every`` leaves a seed no picture, or the maps cannot be used.
         """
-        most = min(len(rows) for rows in (*self.kept.values(), self.held.images))
+        most = min(len(self.test.images), len(self.held.images))
         if not 1 <= every <= most:
             raise ValueError(f"every must be from 1 to {most}, the pictures there are, not {every}")
         tables = []
         for place, seed in enumerate(self.seeds):
-            some = slice(place % every, None, every)
-            rows, held = self.kept[seed][some], torch.arange(len(self.held.images))[some]
+            first, everything = place % every, torch.arange(len(self.held.images))
+            rows, held = (some[some % every == first] for some in (self.kept[seed], everything))
+            if not len(rows):
+                raise ValueError(f"every is too large: {every} leaves seed {seed} no picture")
             maps: dict[str, Tensor] = {}
             chosen: dict[str, Tensor] = {}
             for task in TWINS:
