@@ -293,7 +293,7 @@ def silenced() -> Iterator[pd.DataFrame]:
 
 def _silenced(network: str) -> pd.DataFrame:
     """Return the curves of all animals, by features that were found on other photographs."""
-    subject = subjects.photographs(network, _data(), 1300)
+    subject = subjects.photographs(network, subjects.real_images(), 1300)
     staged = STAGED[network](subject.classifier.net)
     kinds = Kinds(staged).eval()
     classifier = Classifier(kinds, layer="net.late", classes=[*KINDS, "none of these"])
