@@ -99,7 +99,7 @@ def facts() -> dict[str, object]:
         "network": f"a CIFAR ResNet-20 ({cifar.WEIGHTS.name}), taught on",
         "images": f"{TEST} test images of CIFAR-10 (JPEG), fewer for methods of many passes",
         "training images": TRAINING,
-        "settings": f"{MORE.epochs} epoch, batches of {MORE.batch_size}, peak {MORE.learning_rate}",
+        "training": f"{MORE.epochs} epoch, batches of {MORE.batch_size}, peak {MORE.learning_rate}",
         "curves": f"{PROTOCOL.steps} steps, blur {PROTOCOL.blur}, removed: {PROTOCOL.removed}",
     }
 
