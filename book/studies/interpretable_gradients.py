@@ -132,6 +132,14 @@ AVERAGED = {
 }
 """The same, after the strides of the network have become averages."""
 
+SCRATCH = {
+    "plain": Variant(),
+    "log-probability 1": aligned("log-probability", 1.0),
+    "loss 1": aligned("loss", 1.0),
+    "log-probability 4": aligned("log-probability", 4.0),
+}
+"""What networks learn with from the first step on."""
+
 EXPLAINED = ("plain", "log-probability 1", "loss 1", "gradient penalty")
 EXPLAINERS: dict[str, Factory] = {
     "grad-cam": methods.GradCAM,
@@ -175,11 +183,14 @@ def classifier(net: nn.Module) -> Classifier:
     return Classifier(net.eval(), FLOWER_MEAN, FLOWER_STD, layer="stages.2")
 
 
-def learnt(seed: int) -> SmallResNet:
-    """Return the network from which the copies of a seed go on; its progress is kept on disk."""
+def learnt(seed: int, name: str = "plain") -> SmallResNet:
+    """Return a network that learnt from the first step on; its progress is kept on disk.
+
+    From the plain one the copies of a seed go on.
+    """
     subjects.KEPT.mkdir(parents=True, exist_ok=True)
-    net, progress = fresh(seed), subjects.KEPT / f"gradients.first.{seed}.pt"
-    teach(net, FIRST, FIRST_COUNT, seed, cross_entropy, progress)
+    net, progress = fresh(seed), subjects.KEPT / f"gradients.first.{name}.{seed}.pt"
+    teach(net, FIRST, FIRST_COUNT, seed, SCRATCH[name].loss, progress)
     return net
 
 
@@ -269,14 +280,25 @@ def _balanced(variant: Variant, net: nn.Module) -> Loss:
 
 def networks(variants: Mapping[str, Variant]) -> Iterator[pd.DataFrame]:
     """What each objective makes of a network and of its gradients: one row per test flower."""
-    flowers, head = shown()
     for name, variant in variants.items():
         for seed in SEEDS:
             net, _ = trained(name, variant, seed)
-            shown_to = flowers.images, flowers.targets
-            table = described(classifier(net), *shown_to, PATIENT, Truth(masks=head))
-            yield table.assign(variant=name, network=called(seed))
+            yield _on_flowers(net).assign(variant=name, network=called(seed))
             say(f"{name}, seed {seed}: described")
+
+
+def from_scratch() -> Iterator[pd.DataFrame]:
+    """The same of networks that learn with an objective from the first step on."""
+    for name in SCRATCH:
+        for seed in SEEDS:
+            yield _on_flowers(learnt(seed, name)).assign(variant=name, network=called(seed))
+            say(f"{name} from the first step on, seed {seed}: described")
+
+
+def _on_flowers(net: nn.Module) -> pd.DataFrame:
+    flowers, head = shown()
+    seen = flowers.images, flowers.targets
+    return described(classifier(net), *seen, PATIENT, Truth(masks=head))
 
 
 def described(
@@ -364,4 +386,5 @@ STUDIES: dict[str, Callable[[], Iterator[pd.DataFrame]]] = {
     "training": partial(training, VARIANTS),
     "explanations": explanations,
     "downsampling": partial(networks, AVERAGED),
+    "scratch": from_scratch,
 }

@@ -44,6 +44,14 @@ def test_averages_take_the_place_of_strides(small):
     assert set(table["variant"]) == set(studies.AVERAGED)
 
 
+def test_networks_learn_with_an_objective_from_the_first_step(small):
+    table = pd.concat(list(studies.from_scratch()), ignore_index=True)
+    assert set(table["variant"]) == set(studies.SCRATCH)
+    assert table.notna().all(axis=None)
+    plain, other = (studies.learnt(0, name).fc.weight for name in ("plain", "loss 1"))
+    assert not torch.equal(plain, other)
+
+
 def test_alignment_is_watched_from_the_start_to_the_end(small):
     table = pd.concat(list(studies.training({"plain": studies.VARIANTS["plain"]})))
     assert (table.groupby("look").size() == 8).all()
