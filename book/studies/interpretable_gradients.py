@@ -136,7 +136,6 @@ SCRATCH = {
     "plain": Variant(),
     "log-probability 1": aligned("log-probability", 1.0),
     "loss 1": aligned("loss", 1.0),
-    "log-probability 4": aligned("log-probability", 4.0),
 }
 """What networks learn with from the first step on."""
 
