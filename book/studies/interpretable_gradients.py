@@ -132,11 +132,7 @@ AVERAGED = {
 }
 """The same, after the strides of the network have become averages."""
 
-SCRATCH = {
-    "plain": Variant(),
-    "log-probability 1": aligned("log-probability", 1.0),
-    "loss 1": aligned("loss", 1.0),
-}
+SCRATCH = ("plain", "log-probability 1", "loss 1")
 """What networks learn with from the first step on."""
 
 EXPLAINED = ("plain", "log-probability 1", "loss 1", "gradient penalty")
@@ -189,7 +185,7 @@ def learnt(seed: int, name: str = "plain") -> SmallResNet:
     """
     subjects.KEPT.mkdir(parents=True, exist_ok=True)
     net, progress = fresh(seed), subjects.KEPT / f"gradients.first.{name}.{seed}.pt"
-    teach(net, FIRST, FIRST_COUNT, seed, SCRATCH[name].loss, progress)
+    teach(net, FIRST, FIRST_COUNT, seed, VARIANTS[name].loss, progress)
     return net
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -61,25 +62,33 @@ class Summary:
         far = f"All {total} images" if found == total else f"{found} of {total} images so far"
         if not failed:
             return f"{far} are measured"
-        of_mean = summarize(self.records)["n"]
+        of_mean = self.summarized["n"]
         alike = f"; each mean is over {of_mean.iloc[0]}" * (of_mean.nunique() == 1)
         return f"{far} are measured; {failed} of them failed, at least in part{alike}"
 
-    def means(self) -> pd.DataFrame:
-        """Return the mean of each metric for each method, with 95 % intervals."""
-        return as_table(summarize(self.records), plotting.LABELS).rename_axis("method")
+    @cached_property
+    def summarized(self) -> pd.DataFrame:
+        """The mean of each metric for each method, its interval, and its number of images."""
+        return summarize(self.records)
 
+    @cached_property
+    def means(self) -> pd.DataFrame:
+        """The mean of each metric for each method, with 95 % intervals, as it is shown."""
+        return as_table(self.summarized, plotting.LABELS).rename_axis("method")
+
+    @cached_property
     def counts(self) -> pd.DataFrame:
-        """Return how many images each mean is over, a row per method; empty if all are the same."""
-        counts = summarize(self.records)["n"]
+        """How many images each mean is over, a row per method; empty if all are the same."""
+        counts = self.summarized["n"]
         if counts.nunique() == 1:
             return pd.DataFrame()
         return (
             counts.unstack("metric", sort=False).rename(plotting.LABELS).rename_axis(columns=None)
         )
 
+    @cached_property
     def differences(self) -> pd.DataFrame:
-        """Return how far each method is above the reference on the same images."""
+        """How far each method is above the reference on the same images."""
         others = [name for name in self.records["method"].unique() if name != self.reference]
         parts = {name: paired_difference(self.records, name, self.reference) for name in others}
         if not parts:
@@ -88,8 +97,9 @@ class Summary:
         order = list(self.records["metric"].unique())
         return as_table(found.reindex(order, level="metric"), plotting.LABELS)
 
+    @cached_property
     def failures(self) -> pd.DataFrame:
-        """Return what failed and why: how many images, and which was the first."""
+        """What failed and why: how many images, and which was the first."""
         failed = self.records[self.records["failed"] != ""]
         name = "file" if "file" in failed else "image"
         groups = failed.groupby("failed", sort=False)
@@ -100,15 +110,14 @@ class Summary:
 
     def figure(self) -> Figure:
         """Draw the mean of every metric for every method."""
-        summary = summarize(self.records)
-        metrics = list(summary.index.unique("metric"))
-        bars = len(summary.index.unique("method"))
+        metrics = list(self.summarized.index.unique("metric"))
+        bars = len(self.summarized.index.unique("method"))
         columns, rows = min(ABREAST, len(metrics)), -(-len(metrics) // ABREAST)
         size = (3.2 * columns + 1.5, (0.32 * bars + 1.0) * rows)
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
         for metric, ax in zip(metrics, axes, strict=False):
-            plotting.intervals(summary, ax, metric, f"{metric} {ARROWS[metric]}")
+            plotting.intervals(self.summarized, ax, metric, f"{metric} {ARROWS[metric]}")
         for ax in axes[len(metrics) :]:
             ax.remove()
         return figure
@@ -143,13 +152,12 @@ def write_report(summary: Summary, folder: Path) -> list[Path]:
 
 def _written(summary: Summary, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    means, differences = summary.means(), summary.differences()
     texts: dict[str, Callable[[], str]] = {
-        "summary.csv": lambda: means.to_csv(float_format="%.6g"),
-        "summary.tex": lambda: _latex(means),
-        "differences.csv": lambda: differences.to_csv(float_format="%.6g"),
-        "failures.csv": lambda: summary.failures().to_csv(),
-        "report.html": lambda: _page(summary, means, differences),
+        "summary.csv": lambda: summary.means.to_csv(float_format="%.6g"),
+        "summary.tex": lambda: _latex(summary.means),
+        "differences.csv": lambda: summary.differences.to_csv(float_format="%.6g"),
+        "failures.csv": summary.failures.to_csv,
+        "report.html": lambda: _page(summary),
     }
     for name, text in texts.items():
         with replacing(folder / name) as file:
@@ -161,8 +169,8 @@ def _written(summary: Summary, folder: Path) -> list[Path]:
 
 def as_text(summary: Summary) -> str:
     """Return the report as it is printed."""
-    parts = [summary.state, f"{UNIT}:", summary.means().to_string(float_format="%.2f")]
-    counts, differences, failures = summary.counts(), summary.differences(), summary.failures()
+    parts = [summary.state, f"{UNIT}:", summary.means.to_string(float_format="%.2f")]
+    counts, differences, failures = summary.counts, summary.differences, summary.failures
     if len(counts):
         parts += ["the images behind each mean:", counts.to_string()]
     if len(differences):
@@ -191,22 +199,21 @@ def _latex(means: pd.DataFrame) -> str:
     return f"% \\usepackage{{booktabs}}; {UNIT}\n{text}"
 
 
-def _page(summary: Summary, means: pd.DataFrame, differences: pd.DataFrame) -> str:
+def _page(summary: Summary) -> str:
     model, data = summary.manifest["model"], summary.manifest["data"]
     title = f"{model['network']} on {data['images']} images"
     alt = "Bars with intervals: the mean of every metric for every method, as in the table."
     parts = [
-        report.table(means, "summary", f"Means, {UNIT}.").html,
+        report.table(summary.means, "summary", f"Means, {UNIT}.").html,
         report.picture(summary.figure(), f"Means, {UNIT}.", alt).html,
     ]
-    counts = summary.counts()
+    counts, differences, failures = summary.counts, summary.differences, summary.failures
     if len(counts):
         parts.append(report.table(counts, "counts", "The images behind each mean.").html)
     if len(differences):
         signs = {name: form[2:-1] for name, form in _signed(differences).items()}
         caption = f"Difference to {summary.reference} on the same images, {UNIT}."
         parts.append(report.table(differences, "differences", caption, signs).html)
-    failures = summary.failures()
     if len(failures):
         caption = "What failed, and why."
         if len(failures) > REASONS:
