@@ -32,7 +32,7 @@ import torch
 
 from xaicore.evaluation import METRICS, NOT_PER_CENT, STANDARD_ERRORS
 from xaicore.plotting import LABELS
-from xaicore.report import REFERENCES, stored
+from xaicore.report import REFERENCES, stored, typeset
 
 HOLDS, UNDECIDED, CONTRADICTED = "holds", "undecided", "contradicted"
 REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly", "not reproduced"
@@ -415,8 +415,8 @@ def _interval(row: Mapping[str, Any], metric: str) -> str:
     mean, half_width = row["mean"], row["half_width"]
     own = metric in OWN_UNITS and half_width > 0
     places = max(1 - math.floor(math.log10(half_width)), 0) if own else 1
-    text = f"{mean:.{places}f}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{half_width:.{places}f}"
-    return text.replace("-", "\N{MINUS SIGN}")
+    digits = f".{places}f"
+    return f"{typeset(mean, digits)}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{half_width:{digits}}"
 
 
 def _values(table: pd.DataFrame, metric: str) -> pd.Series:

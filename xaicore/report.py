@@ -67,7 +67,7 @@ def glue(name: str, value: object, fmt: str | None = None) -> None:
     if fmt is None:
         data, metadata = shell.display_formatter.format(_scalar(value))
     else:
-        text = repr(_text(_scalar(value), fmt))  # quoted: a bare "0.10" would be read as 0.1
+        text = repr(typeset(_scalar(value), fmt))  # quoted: a bare "0.10" would be read as 0.1
         data, metadata = {"text/plain": text}, {}
     metadata["scrapbook"] = {"name": name, "mime_prefix": _RECORD}
     display({_RECORD + mime: shown for mime, shown in data.items()}, raw=True, metadata=metadata)
@@ -260,6 +260,12 @@ def stored(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     return table, json.loads((REFERENCES / f"{name}.provenance.json").read_text(encoding="utf-8"))
 
 
+def typeset(value: Any, fmt: str) -> str:
+    """Return a value as the pages show it: a number has a minus, where Python has a hyphen."""
+    text = format(value, fmt)
+    return text.replace("-", "−") if isinstance(value, Real) else text
+
+
 def _scalar(value: Any) -> Any:
     """Return the Python number of a scalar array or tensor, anything else unchanged."""
     return value.item() if getattr(value, "shape", None) == () else value
@@ -281,13 +287,7 @@ def _flat(frame: pd.DataFrame) -> pd.DataFrame:
 def _cell_text(value: object, fmt: str) -> str:
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return "–"
-    return _text(value, fmt if isinstance(value, float) else "")
-
-
-def _text(value: Any, fmt: str) -> str:
-    """Format a value, a number with the sign that is a minus rather than a hyphen."""
-    text = format(value, fmt)
-    return text.replace("-", "−") if isinstance(value, Real) else text
+    return typeset(value, fmt if isinstance(value, float) else "")
 
 
 def _png(figure: Figure) -> str:
