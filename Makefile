@@ -70,5 +70,5 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Making the environment in $(VENV) with $(PYTHON) (some gigabytes; minutes the first time)"
 	@test -x $(RUN) || "$(PYTHON)" -m venv $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	@$(RUN) -m uv pip install --python $(RUN) -c constraints.txt -e '.[dev]'
+	@$(RUN) -m uv pip install --compile-bytecode --python $(RUN) -c constraints.txt -e '.[dev]'
 	@touch $@

@@ -42,13 +42,14 @@ from benchmarks.scale_report import (
     scaling,
 )
 from benchmarks.worker import memory as status
+from xaibook.data import find_data
 from xaicore.attribution import METHODS
 from xaicore.attribution.capture import counted
 from xaicore.classifier import Classifier, to_pixels
-from xaicore.data.folders import ImageTable, find_data
-from xaicore.evaluation import summarize
+from xaicore.evaluation import evaluate
+from xaicore.evaluation.tables import summarize
+from xaicore.folders import ImageTable
 from xaicore.metrics import CausalProtocol
-from xaicore.runs import evaluate
 
 FOLDER = Path(__file__).parent
 SIDE, BATCH, STEPS = 224, 8, 3

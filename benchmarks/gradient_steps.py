@@ -24,7 +24,7 @@ from torchvision import models
 
 from benchmarks.__main__ import commit, processor
 from benchmarks.report import markdown
-from xaicore.models.small import SmallResNet
+from xaibook.flowers.network import SmallResNet
 from xaicore.models.stems import for_small_images
 from xaicore.training import guided
 from xaicore.training.interpretable_gradients import InterpretableGradient

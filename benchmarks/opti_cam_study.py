@@ -23,13 +23,14 @@ from torchvision.transforms import v2
 
 from benchmarks.__main__ import commit, processor
 from benchmarks.report import markdown
+from xaibook.data import find_data
+from xaibook.flowers.dataset import Flowers
+from xaibook.flowers.trained import flower_classifier
 from xaicore.attribution import OptiCAM
 from xaicore.attribution.opticam import PRESETS, Network, Preset, Rows
 from xaicore.classifier import Classifier, to_pixels
-from xaicore.data.flowers import Flowers
-from xaicore.data.folders import ImageTable, find_data
+from xaicore.folders import ImageTable
 from xaicore.metrics.faithfulness import average_drop, average_gain, average_increase, confidence
-from xaicore.models.flowers import flower_classifier
 
 FOLDER = Path(__file__).parent
 BATCH = 8

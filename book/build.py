@@ -14,10 +14,11 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from driver.chapter import Chapter, chapters
+from driver.data import VARIABLE, look_beside
 from driver.execute import ChapterError, run_chapters
 from driver.key import content_key
 from driver.page import merge, provenance, read, write
-from driver.render import RenderError, render
+from driver.render import CODE, RenderError, render
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILES = ("smoke", "book", "paper")
@@ -26,6 +27,7 @@ PROFILES = ("smoke", "book", "paper")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     options = _parser().parse_args(arguments)
+    look_beside(ROOT)
     try:
         if options.stored:
             render_stored(ROOT, options.stored)
@@ -103,7 +105,7 @@ def chosen(root: Path, name: str | None) -> list[Chapter]:
 
 def store_outputs(some: Sequence[Chapter]) -> None:
     """Run notebooks as a visitor first would, and keep the outputs in them."""
-    os.environ["XAICORE_DATA"] = ""
+    os.environ[VARIABLE] = ""
     run_chapters(some, {}, _store)
 
 
@@ -120,7 +122,7 @@ def render_stored(root: Path, folder: Path) -> None:
         root: Folder of the repository.
         folder: Where to lay out a copy of the sources and render it, into ``_build/html``.
     """
-    ignore = shutil.ignore_patterns("chapters", "driver", "__pycache__")
+    ignore = shutil.ignore_patterns("chapters", *CODE)
     shutil.copytree(root / "book", folder / "book", ignore=ignore, dirs_exist_ok=True)
     shutil.copytree(root / "notebooks", folder / "notebooks", dirs_exist_ok=True)
     for name in ("_config.yml", "_toc.yml"):

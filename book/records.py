@@ -2,7 +2,7 @@
 
 ``python book/records.py`` explains 300 rendered flowers with three networks and 200 photographs
 with two, by every method, scores every map, runs the studies of the chapters, and writes
-``xaicore/reference/<set>.csv.gz``, which the chapters show. Photographs need the folder that
+``book/xaibook/records/<set>.csv.gz``, which the chapters show. Photographs need the folder that
 ``XAICORE_DATA`` names. Maps are kept in ``_build/records`` as they are made: a run that was stopped
 goes on where it was.
 """
@@ -24,6 +24,7 @@ import pandas as pd
 import torch
 import torchvision
 
+from driver.data import look_beside
 from studies import (
     ca_stream,
     elsewhere,
@@ -44,9 +45,9 @@ from studies.boxes import box_records
 from studies.cifar import cifar10
 from studies.opti_cam import Study
 from studies.subjects import ROOT, Subject, flowers, photographs, say
-from xaicore.data.folders import find_data
+from xaibook.chapter import RECORDS
+from xaibook.data import find_data
 from xaicore.files import replacing
-from xaicore.report import REFERENCES
 
 FLOWERS = {f"flowers-seed{seed}": seed for seed in SEEDS}
 BOXES = "benchmark.boxes"
@@ -89,9 +90,9 @@ def store(
     began = time.perf_counter()
     table = make()
     facts |= provenance(time.perf_counter() - began)
-    with replacing(REFERENCES / f"{name}{suffix}") as file:
+    with replacing(RECORDS / f"{name}{suffix}") as file:
         table.to_csv(file, index=False, float_format="%.12g")  # AG needs 1 - p
-    with replacing(REFERENCES / f"{name}.provenance.json") as file:
+    with replacing(RECORDS / f"{name}.provenance.json") as file:
         file.write_text(json.dumps(facts, indent=2) + "\n")
     say(f"{len(table)} rows in {facts['seconds']} s: {name}{suffix}")
 
@@ -147,6 +148,7 @@ def together(study: Callable[[], Iterator[pd.DataFrame]]) -> pd.DataFrame:
 def main() -> int:
     """Measure and store; exit code 2 without the data that was asked for."""
     options = arguments()
+    look_beside(ROOT)
     data, most = find_data(), options.images or sys.maxsize
     known = benchmarks(data, most)
     asked = [*known, BOXES, *STUDIES] if options.set == "all" else [options.set]

@@ -9,9 +9,12 @@ from pathlib import Path
 import matplotlib
 import pytest
 
+from driver.data import look_beside
+
 matplotlib.use("agg")
 
 ROOT = Path(__file__).resolve().parents[1]
+look_beside(ROOT)
 
 
 @pytest.fixture(scope="session")

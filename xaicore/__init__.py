@@ -1,191 +1,60 @@
 """xaicore: interpreting image classifiers, the package of an executable thesis.
 
->>> import xaicore as xc
->>> model = xc.flower_classifier("species", seed=0)
->>> flowers = xc.Flowers("species", split="test", n=2)
->>> maps = xc.OptiCAM(model, iterations=2)(flowers.images, flowers.targets)
->>> p, o = xc.confidence(model, flowers.images, maps, flowers.targets)
+>>> import torch, xaicore as xc
+>>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(),
+...                           torch.nn.Linear(4 * 36, 5)).eval()
+>>> model = xc.Classifier(net, layer=net[1])
+>>> images = torch.rand(2, 3, 8, 8)
+>>> maps = xc.OptiCAM(model, iterations=2)(images)
+>>> p, o = xc.confidence(model, images, maps)
 >>> tuple(maps.shape), tuple(xc.average_gain(p, o).shape)
-((2, 1, 64, 64), (2,))
+((2, 1, 8, 8), (2,))
+
+The public names are those of ``__init__.pyi``; each is loaded when it is first used.
 """
 
-from xaicore import plotting as plot
-from xaicore.attribution import (
-    CAM,
-    FITTED,
-    METHODS,
-    RISE,
-    TIBAV,
-    VEBI,
-    AblationCAM,
-    AttentionRollout,
-    Explainer,
-    ExtremalPerturbation,
-    FakeCAM,
-    GradCAM,
-    GradCAMPlusPlus,
-    GradientShap,
-    GuidedBackprop,
-    HiResCAM,
-    InputXGradient,
-    IntegratedGradients,
-    LayerCAM,
-    Occlusion,
-    OptiCAM,
-    RawAttention,
-    Saliency,
-    ScoreCAM,
-    SmoothGrad,
-    XGradCAM,
-    explain_all,
-)
-from xaicore.classifier import Classifier
-from xaicore.data.flowers import Flowers
-from xaicore.evaluation import Truth, paired_difference, summarize
-from xaicore.masking import degenerate, normalize, upsample
-from xaicore.metrics import (
-    ADCC,
-    CAUSAL_PROTOCOLS,
-    CausalCurves,
-    CausalProtocol,
-    CurveEnds,
-    adcc,
-    aopc,
-    auc,
-    average_drop,
-    average_gain,
-    average_increase,
-    best_iou,
-    best_threshold,
-    box_accuracy,
-    box_f1,
-    box_masks,
-    box_study,
-    causal_curves,
-    centre_maps,
-    coherency,
-    colour_maps,
-    complexity,
-    confidence,
-    curve_ends,
-    edge_maps,
-    energy_pointing_game,
-    insertion_deletion,
-    iou_curve,
-    localization_error,
-    mask_iou,
-    mask_maps,
-    mask_pointing_game,
-    max_box_accuracy,
-    max_sensitivity,
-    noise_maps,
-    official_metric,
-    paired_contrast,
-    predicted_boxes,
-    randomized,
-    relevance_mass_accuracy,
-    relevance_rank_accuracy,
-    saliency_metric,
-    selectivity,
-    spearman,
-    standard_pointing_game,
-    structural_similarity,
-)
-from xaicore.models.ca_stream import CAStream
-from xaicore.models.flowers import flower_classifier
-from xaicore.models.timm import from_timm
-from xaicore.partbench import part_benchmark
-from xaicore.runs import evaluate, read_records
+import ast
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "ADCC",
-    "CAM",
-    "CAUSAL_PROTOCOLS",
-    "FITTED",
-    "METHODS",
-    "RISE",
-    "TIBAV",
-    "VEBI",
-    "AblationCAM",
-    "AttentionRollout",
-    "CAStream",
-    "CausalCurves",
-    "CausalProtocol",
-    "Classifier",
-    "CurveEnds",
-    "Explainer",
-    "ExtremalPerturbation",
-    "FakeCAM",
-    "Flowers",
-    "GradCAM",
-    "GradCAMPlusPlus",
-    "GradientShap",
-    "GuidedBackprop",
-    "HiResCAM",
-    "InputXGradient",
-    "IntegratedGradients",
-    "LayerCAM",
-    "Occlusion",
-    "OptiCAM",
-    "RawAttention",
-    "Saliency",
-    "ScoreCAM",
-    "SmoothGrad",
-    "Truth",
-    "XGradCAM",
-    "adcc",
-    "aopc",
-    "auc",
-    "average_drop",
-    "average_gain",
-    "average_increase",
-    "best_iou",
-    "best_threshold",
-    "box_accuracy",
-    "box_f1",
-    "box_masks",
-    "box_study",
-    "causal_curves",
-    "centre_maps",
-    "coherency",
-    "colour_maps",
-    "complexity",
-    "confidence",
-    "curve_ends",
-    "degenerate",
-    "edge_maps",
-    "energy_pointing_game",
-    "evaluate",
-    "explain_all",
-    "flower_classifier",
-    "from_timm",
-    "insertion_deletion",
-    "iou_curve",
-    "localization_error",
-    "mask_iou",
-    "mask_maps",
-    "mask_pointing_game",
-    "max_box_accuracy",
-    "max_sensitivity",
-    "noise_maps",
-    "normalize",
-    "official_metric",
-    "paired_contrast",
-    "paired_difference",
-    "part_benchmark",
-    "plot",
-    "predicted_boxes",
-    "randomized",
-    "read_records",
-    "relevance_mass_accuracy",
-    "relevance_rank_accuracy",
-    "saliency_metric",
-    "selectivity",
-    "spearman",
-    "standard_pointing_game",
-    "structural_similarity",
-    "summarize",
-    "upsample",
-]
+
+def _places() -> tuple[dict[str, tuple[str, str]], list[str]]:
+    """Return the module and the name behind each public name, and the rooms whose names all are."""
+    named, whole = {}, []
+    for node in ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            if node.names[0].name == "*":
+                whole.append(node.module)
+            else:
+                named |= {a.asname or a.name: (node.module, a.name) for a in node.names}
+    return named, whole
+
+
+_NAMED, _WHOLE = _places()
+
+
+def _of_room(room: str) -> dict[str, object]:
+    """Return what a room shows."""
+    shown = vars(import_module(room)).items()
+    return {k: v for k, v in shown if k[0] != "_" and not isinstance(v, ModuleType)}
+
+
+def __getattr__(name: str) -> object:
+    if name in _NAMED:
+        module, real = _NAMED[name]
+        value = import_module(f"{module}.{real}") if module == __name__ else None
+        value = value or getattr(import_module(module), real)
+    else:
+        found = {} if name[0] == "_" else {k: v for r in _WHOLE for k, v in _of_room(r).items()}
+        if name not in found:
+            raise AttributeError(f"module 'xaicore' has no attribute '{name}'")
+        value = found[name]
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*_NAMED, *(name for room in _WHOLE for name in _of_room(room)), "__version__"})

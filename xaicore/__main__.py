@@ -1,5 +1,5 @@
 """``python -m xaicore``: the command line."""
 
-from xaicore.cli import main
+from xaicore.cli.main import main
 
 raise SystemExit(main())

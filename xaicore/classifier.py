@@ -6,6 +6,7 @@ import difflib
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -242,12 +243,20 @@ def known_layer(net: nn.Module) -> str | None:
     In a vision transformer it is the first normalisation of the last block: what comes after it
     reaches the logits through the class token alone.
     """
-    if isinstance(net, models.VGG):  # the last convolution, before the last max-pooling
-        return f"features.{len(net.features) - 2}"
-    if isinstance(net, models.VisionTransformer):
-        return f"encoder.layers.encoder_layer_{len(net.encoder.layers) - 1}.ln_1"
+    known: Any = net
+    match torchvision_class(net):
+        case "VGG":  # the last convolution, before the last max-pooling
+            return f"features.{len(known.features) - 2}"
+        case "VisionTransformer":
+            return f"encoder.layers.encoder_layer_{len(known.encoder.layers) - 1}.ln_1"
     name = CAM_LAYERS.get(type(net).__name__)
     return name if name in dict(net.named_modules()) else None
+
+
+def torchvision_class(net: nn.Module) -> str | None:
+    """Return the name of the class of torchvision that a network is or derives from, else None."""
+    kinds = type(net).__mro__
+    return next((k.__name__ for k in kinds if k.__module__.startswith("torchvision.")), None)
 
 
 def _pixels(preset: nn.Module) -> v2.Compose:

@@ -12,6 +12,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
 from driver.chapter import Chapter
+from driver.data import VARIABLE
 
 LIBRARIES = ("torch", "torchvision", "captum", "numpy", "scipy", "pandas", "matplotlib")
 
@@ -43,7 +44,7 @@ def content_key(chapter: Chapter, notebook: NotebookNode, parameters: Mapping[st
         dict(parameters),
         {path.relative_to(chapter.root).as_posix(): file_digest(path) for path in files},
         {name: installed_version(name) for name in LIBRARIES},
-        data_listing(chapter.root),
+        data_listing(),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -63,12 +64,12 @@ def modules(root: Path, code: list[str]) -> set[Path]:
     return files
 
 
-def data_listing(root: Path) -> list[tuple[str, int]]:
+def data_listing() -> list[tuple[str, int]]:
     """Return name and size of every file of the real data, nothing where there are none."""
-    stated = os.environ.get("XAICORE_DATA")
-    folder = root.parent / "shared" / "data" if stated is None else Path(stated).expanduser()
-    if stated == "" or not folder.is_dir():
+    stated = os.environ.get(VARIABLE)
+    if not stated:
         return []
+    folder = Path(stated).expanduser()
     return sorted(
         (path.relative_to(folder).as_posix(), path.stat().st_size)
         for path in folder.rglob("*")

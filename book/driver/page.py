@@ -104,9 +104,9 @@ def _defaults(source: NotebookNode) -> dict[str, Any]:
 
 
 def _commit(root: Path) -> str:
-    """Return the short commit, with ``+`` when package or notebooks differ from it."""
+    """Return the short commit, with ``+`` when packages or notebooks differ from it."""
     commit = _git(root, "rev-parse", "--short", "HEAD")
-    changed = _git(root, "status", "--porcelain", "--", "xaicore", "notebooks")
+    changed = _git(root, "status", "--porcelain", "--", "xaicore", "book/xaibook", "notebooks")
     return f"{commit}{'+' if changed else ''}" if commit else "none"
 
 

@@ -13,6 +13,8 @@ from driver.key import file_digest, installed_version
 
 TOOLS = ("jupyter-book", "sphinx", "sphinx-book-theme", "myst-nb", "sphinxcontrib-bibtex")
 STAMP = ".inputs"
+CODE = {"driver", "studies", "xaibook", "__pycache__"}
+"""Folders of the book that no page is made of."""
 
 
 class RenderError(Exception):
@@ -74,7 +76,7 @@ def _inputs_digest(root: Path) -> str:
     files += [
         path
         for path in (root / "book").rglob("*")
-        if path.is_file() and "driver" not in path.parts and "__pycache__" not in path.parts
+        if path.is_file() and not CODE.intersection(path.relative_to(root / "book").parts)
     ]
     digest = hashlib.sha256()
     for path in sorted(files):

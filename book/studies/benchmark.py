@@ -17,7 +17,7 @@ from studies.subjects import Subject, say
 from xaicore import attribution as methods
 from xaicore.attribution import Explainer
 from xaicore.classifier import Classifier
-from xaicore.evaluation import measure
+from xaicore.evaluation.tables import measure
 from xaicore.metrics import CausalProtocol, centre_maps, edge_maps, noise_maps
 
 SEEDS = (0, 1, 2)

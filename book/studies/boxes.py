@@ -6,8 +6,9 @@ import pandas as pd
 
 from studies.benchmark import Benchmark
 from studies.scoring import batches, saliency
+from xaibook.variants import box_study
 from xaicore import attribution as methods
-from xaicore.metrics import box_study, confidence
+from xaicore.metrics import confidence
 
 STUDIED = ("grad-cam", "score-cam", "opti-cam")
 OF_BOXES = ("B", "I∖B")

@@ -25,10 +25,10 @@ from studies.benchmark import SEEDS, WIDE_BLUR, Factory
 from studies.opti_cam import Study
 from studies.scoring import batches
 from studies.subjects import Subject, say
+from xaibook.flowers.dataset import Flowers
 from xaicore import attribution as methods
 from xaicore.classifier import Classifier
-from xaicore.data.flowers import Flowers
-from xaicore.evaluation import measure
+from xaicore.evaluation.tables import measure
 from xaicore.masking import mask
 from xaicore.metrics import CausalProtocol
 from xaicore.metrics.faithfulness import probability

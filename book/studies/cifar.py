@@ -8,9 +8,9 @@ from typing import Any
 from torch.utils.data import Dataset, Subset
 
 from studies.subjects import Subject
-from xaicore.data.cifar import read_cifar10
-from xaicore.evaluation import Truth
-from xaicore.models.cifar import resnet20
+from xaibook.cifar.dataset import read_cifar10
+from xaibook.cifar.network import resnet20
+from xaicore.evaluation.tables import Truth
 
 ARCHIVE = Path("small") / "cifar10_jpeg.tar.xz"
 WEIGHTS = Path("weights") / "cifar10_resnet20-12fca82f.th"

@@ -21,8 +21,10 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 from studies import cifar, subjects
 from studies.benchmark import SEEDS
 from studies.vebi import DRAWS, kept
+from xaibook.flowers.network import SmallResNet
 from xaicore.attribution import Explainer, GradCAM
-from xaicore.attribution.interpretation import (
+from xaicore.classifier import Classifier
+from xaicore.interpretation import (
     VEBI,
     RelevantFeatures,
     Responses,
@@ -31,9 +33,7 @@ from xaicore.attribution.interpretation import (
     phase_spread,
     responses,
 )
-from xaicore.classifier import Classifier
 from xaicore.metrics import energy_pointing_game, standard_pointing_game
-from xaicore.models.small import SmallResNet
 from xaicore.training.loop import InMemory, Recipe, accuracy, augment, train
 
 MOST = 10

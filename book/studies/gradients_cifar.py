@@ -31,10 +31,10 @@ from studies.interpretable_gradients import (
 )
 from studies.subjects import say
 from studies.vebi import kept
+from xaibook.cifar.dataset import read_cifar10
+from xaibook.cifar.network import classifier, resnet20
 from xaicore.classifier import Classifier
-from xaicore.data.cifar import read_cifar10
 from xaicore.metrics import CausalProtocol
-from xaicore.models.cifar import classifier, resnet20
 from xaicore.training.loop import InMemory, Recipe, augment, train
 
 TEST, TRAINING = 500, 4000

@@ -21,14 +21,14 @@ from torch.utils.data import Dataset, TensorDataset
 from studies import subjects
 from studies.benchmark import SEEDS, WIDE_BLUR, Factory
 from studies.subjects import say
+from xaibook.flowers.dataset import Flowers, class_names
+from xaibook.flowers.network import SmallResNet
+from xaibook.flowers.trained import FLOWER_MEAN, FLOWER_STD
 from xaicore import attribution as methods
 from xaicore.classifier import Classifier
-from xaicore.data.flowers import Flowers, class_names
-from xaicore.evaluation import Truth, measure
+from xaicore.evaluation.tables import Truth, measure
 from xaicore.files import read_tensors, write_tensors
 from xaicore.metrics import CausalProtocol
-from xaicore.models.flowers import FLOWER_MEAN, FLOWER_STD
-from xaicore.models.small import SmallResNet
 from xaicore.models.stems import averaged_downsampling
 from xaicore.training.guided import BothRules
 from xaicore.training.interpretable_gradients import (

@@ -10,8 +10,12 @@ import pandas as pd
 from torch import Tensor
 
 from studies.vebi import DRAWS, HELD, TRAINING, features_of, kept, pictures
+from xaibook.flowers.trained import flower_classifier
+from xaibook.partbench import TWINS, reliance
+from xaibook.partbench.benchmark import SEEDS, Explain, explain
 from xaicore.attribution import GradCAM, GuidedBackprop
-from xaicore.attribution.interpretation import (
+from xaicore.classifier import Classifier
+from xaicore.interpretation import (
     VEBI,
     NormalEquations,
     RelevantFeatures,
@@ -25,7 +29,6 @@ from xaicore.attribution.interpretation import (
     responses,
     stability,
 )
-from xaicore.classifier import Classifier
 from xaicore.metrics import (
     edge_maps,
     iou_curve,
@@ -35,9 +38,6 @@ from xaicore.metrics import (
     spearman,
     structural_similarity,
 )
-from xaicore.models.flowers import flower_classifier
-from xaicore.partbench import TWINS, reliance
-from xaicore.partbench.benchmark import SEEDS, Explain, explain
 
 SHOWN = 340
 """Test pictures that are looked at; maps are scored where the network relies on its part."""

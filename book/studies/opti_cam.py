@@ -14,17 +14,17 @@ from torch import Tensor
 
 from studies.scoring import batches, ranked, saliency, scored
 from studies.subjects import Subject
+from xaibook.variants import selectivity
 from xaicore import attribution as methods
 from xaicore.attribution import Explainer
 from xaicore.attribution.opticam import NORMALIZATIONS, OBJECTIVES, PRESETS
 from xaicore.classifier import Classifier
-from xaicore.evaluation import measure
+from xaicore.evaluation.tables import measure
 from xaicore.metrics import (
     adcc,
     aopc,
     max_sensitivity,
     randomized,
-    selectivity,
     spearman,
     structural_similarity,
 )

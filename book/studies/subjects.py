@@ -15,13 +15,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision.transforms import v2
 
+from xaibook.data import find_data
+from xaibook.flowers.dataset import Flowers
+from xaibook.flowers.trained import flower_classifier
 from xaicore.attribution import Explainer
 from xaicore.classifier import Classifier, to_pixels
-from xaicore.data.flowers import Flowers
-from xaicore.data.folders import ImageTable, find_data
-from xaicore.evaluation import Truth
+from xaicore.evaluation.tables import Truth
 from xaicore.files import replacing
-from xaicore.models.flowers import flower_classifier
+from xaicore.folders import ImageTable
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "_build" / "records"

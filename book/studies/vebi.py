@@ -11,19 +11,9 @@ from torch import Tensor
 
 from studies.benchmark import FLOWERS, LEARNED
 from studies.subjects import KEPT, say
-from xaicore.attribution import METHODS, Explainer
-from xaicore.attribution.interpretation import (
-    VEBI,
-    RelevantFeatures,
-    identify,
-    responses,
-)
-from xaicore.classifier import Classifier
-from xaicore.data.flowers import Flowers
-from xaicore.files import replacing
-from xaicore.metrics import centre_maps, colour_maps, edge_maps, noise_maps
-from xaicore.models.flowers import flower_classifier
-from xaicore.partbench import (
+from xaibook.flowers.dataset import Flowers
+from xaibook.flowers.trained import flower_classifier
+from xaibook.partbench import (
     TWINS,
     Interventions,
     PartBenchmark,
@@ -32,7 +22,17 @@ from xaicore.partbench import (
     reliance,
     repainted,
 )
-from xaicore.partbench.benchmark import SEEDS
+from xaibook.partbench.benchmark import SEEDS
+from xaicore.attribution import METHODS, Explainer
+from xaicore.classifier import Classifier
+from xaicore.files import replacing
+from xaicore.interpretation import (
+    VEBI,
+    RelevantFeatures,
+    identify,
+    responses,
+)
+from xaicore.metrics import centre_maps, colour_maps, edge_maps, noise_maps
 
 Make = Callable[..., Explainer]
 

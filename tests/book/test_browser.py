@@ -145,10 +145,10 @@ def test_page_works_from_disk(open_page, site, name):
 def test_a_slider_moves_by_keyboard(browser, tmp_path):
     import matplotlib.pyplot as plt
 
-    from xaicore import report
+    from xaibook import chapter
 
     figures = [plt.figure(figsize=(2, 1)) for _ in range(3)]
-    shown = report.slider(figures, ["none", "ten", "twenty"], "step", "A curve")
+    shown = chapter.slider(figures, ["none", "ten", "twenty"], "step", "A curve")
     path = tmp_path / "slider.html"
     path.write_text(f"<!doctype html><title>t</title><h1>t</h1>{shown.html}", encoding="utf-8")
     page = browser.new_page()
@@ -166,12 +166,12 @@ def test_a_slider_moves_by_keyboard(browser, tmp_path):
 def test_a_sortable_table_is_sorted_and_narrowed(browser, tmp_path):
     import pandas as pd
 
-    from xaicore import report
+    from xaicore import html
 
     frame = pd.DataFrame(
         {"method": ["CAM", "noise", "VEBI"], "kind": ["map", "floor", "map"], "PC": [9.5, -0.5, 30]}
     )
-    shown = report.table(frame, "board", "Methods", sortable=True)
+    shown = html.table(frame, "board", "Methods", sortable=True)
     script = (ROOT / "book/_static/tables.js").read_text(encoding="utf-8")
     path = tmp_path / "board.html"
     path.write_text(

@@ -9,8 +9,8 @@ import torch
 
 import xaicore as xc
 from studies import ca_stream, cifar, subjects
-from xaicore.data.folders import find_data
-from xaicore.report import stored
+from xaibook.chapter import stored
+from xaibook.data import find_data
 from xaicore.training.ca_stream import RECIPES
 
 CAMS = {"grad-cam", "grad-cam++"}

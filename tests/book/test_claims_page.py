@@ -6,7 +6,7 @@ import pytest
 
 from driver import key, page
 from driver.chapter import Chapter
-from xaicore import claims
+from xaibook import claims
 
 LISTED, SCALES, BOOK = claims.load()
 

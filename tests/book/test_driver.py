@@ -39,7 +39,7 @@ def project(root, tmp_path, monkeypatch):
     """Return a small repository with two chapters, in a folder with a space in its name."""
     monkeypatch.setenv("XAICORE_DATA", str(tmp_path / "data"))
     folder = tmp_path / "a project"
-    for name in ("book", "notebooks", "xaicore/inner", "xaicore/weights", "xaicore/reference"):
+    for name in ("book", "notebooks", "xaicore/inner", "xaicore/weights", "book/xaibook/records"):
         (folder / name).mkdir(parents=True)
     shutil.copy(root / "book" / "build.py", folder / "book")
     shutil.copytree(root / "book" / "driver", folder / "book" / "driver")

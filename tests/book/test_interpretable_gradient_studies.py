@@ -8,8 +8,8 @@ import torch
 
 from studies import gradients_cifar, subjects, vebi
 from studies import interpretable_gradients as studies
-from xaicore.models.cifar import resnet20
-from xaicore.report import stored
+from xaibook.chapter import stored
+from xaibook.cifar.network import resnet20
 from xaicore.training.interpretable_gradients import InterpretableGradient
 
 

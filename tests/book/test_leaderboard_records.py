@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from studies import vebi
+from xaibook.chapter import stored
+from xaibook.flowers.dataset import Flowers
+from xaibook.flowers.trained import flower_classifier
+from xaibook.partbench import TWINS, intervene, intervention_board, leaderboard, protocol
+from xaibook.partbench.leaderboard import MEASURES, SCORES
 from xaicore.attribution import METHODS
-from xaicore.data.flowers import Flowers
-from xaicore.evaluation import paired_difference
-from xaicore.models.flowers import flower_classifier
-from xaicore.partbench import TWINS, intervene, intervention_board, leaderboard, protocol
-from xaicore.partbench.leaderboard import MEASURES, SCORES
-from xaicore.report import stored
+from xaicore.evaluation.tables import paired_difference
 
 BLIND = ["noise", "centre", "edges", "colour", "silhouette"]
 KNOWN = {*METHODS, "vebi", "vebi-strided", "vebi-random"} - vebi.ATTENTION

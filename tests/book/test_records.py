@@ -11,10 +11,10 @@ import torch
 
 import records
 from studies import benchmark, subjects
+from xaibook.chapter import RECORDS, stored
 from xaicore import attribution as methods
 from xaicore.attribution import METHODS
-from xaicore.evaluation import MEASURED, score
-from xaicore.report import REFERENCES, stored
+from xaicore.evaluation.tables import MEASURED, score
 
 ATTENTION = {"raw-attention", "rollout", "tibav"}
 FLOORS = ["noise", "centre", "edges"]
@@ -100,11 +100,11 @@ def test_other_settings_start_anew(small):
 
 
 def test_the_command_stores_table_and_provenance(small, monkeypatch, tmp_path):
-    monkeypatch.setattr(records, "REFERENCES", tmp_path)
+    monkeypatch.setattr(records, "RECORDS", tmp_path)
     records.store("benchmark.small", ".csv.gz", small.records, small.facts())
     table = pd.read_csv(tmp_path / "benchmark.small.csv.gz")
     source = json.loads((tmp_path / "benchmark.small.provenance.json").read_text())
     assert len(table) == 6 * 3
     assert source["network"] == "the book's own, seed 0"
     assert source["torch"]
-    assert tmp_path != REFERENCES
+    assert tmp_path != RECORDS

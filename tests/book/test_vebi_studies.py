@@ -11,10 +11,10 @@ from torch import nn
 from torch.utils.data import Subset, TensorDataset
 
 from studies import elsewhere, interpretation, vebi
-from xaicore.attribution.interpretation import Responses, identify, responses
+from xaibook.chapter import stored
+from xaibook.data import find_data
 from xaicore.classifier import Classifier
-from xaicore.data.folders import find_data
-from xaicore.report import stored
+from xaicore.interpretation import Responses, identify, responses
 
 TWINS = {f"{task}-seed{seed}" for task, seed in product(("stem", "petal"), range(3))}
 MAPS = {"vebi", "vebi-strided", "guided-backprop", "grad-cam", "edges"}

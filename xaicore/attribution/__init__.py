@@ -4,14 +4,15 @@ from xaicore.attribution.ablationcam import AblationCAM
 from xaicore.attribution.attention import TIBAV, AttentionRollout, RawAttention
 from xaicore.attribution.cam import (
     CAM,
-    CAMExplainer,
     FakeCAM,
     GradCAM,
     GradCAMPlusPlus,
     HiResCAM,
     LayerCAM,
     XGradCAM,
-    explain_all,
+)
+from xaicore.attribution.cam import (
+    explain_all as explain_all,
 )
 from xaicore.attribution.explainer import Explainer
 from xaicore.attribution.extremal import ExtremalPerturbation
@@ -23,7 +24,6 @@ from xaicore.attribution.gradient import (
     Saliency,
     SmoothGrad,
 )
-from xaicore.attribution.interpretation import VEBI
 from xaicore.attribution.opticam import OptiCAM
 from xaicore.attribution.perturbation import RISE, Occlusion
 from xaicore.attribution.scorecam import ScoreCAM
@@ -53,37 +53,3 @@ METHODS: dict[str, type[Explainer]] = {
     "tibav": TIBAV,
 }
 """The methods by the name the command line and the tables know them by."""
-
-FITTED: dict[str, type[Explainer]] = {"vebi": VEBI}
-"""Methods that are fitted to a data set before they explain, by name; built in Python alone."""
-
-__all__ = [
-    "CAM",
-    "FITTED",
-    "METHODS",
-    "RISE",
-    "TIBAV",
-    "VEBI",
-    "AblationCAM",
-    "AttentionRollout",
-    "CAMExplainer",
-    "Explainer",
-    "ExtremalPerturbation",
-    "FakeCAM",
-    "GradCAM",
-    "GradCAMPlusPlus",
-    "GradientShap",
-    "GuidedBackprop",
-    "HiResCAM",
-    "InputXGradient",
-    "IntegratedGradients",
-    "LayerCAM",
-    "Occlusion",
-    "OptiCAM",
-    "RawAttention",
-    "Saliency",
-    "ScoreCAM",
-    "SmoothGrad",
-    "XGradCAM",
-    "explain_all",
-]

@@ -58,10 +58,6 @@ from xaicore.metrics.segmentation import (
     relevance_mass_accuracy,
     relevance_rank_accuracy,
 )
-from xaicore.metrics.variants import (
-    box_study,
-    selectivity,
-)
 
 __all__ = [
     "ADCC",
@@ -80,7 +76,6 @@ __all__ = [
     "box_accuracy",
     "box_f1",
     "box_masks",
-    "box_study",
     "causal_curves",
     "centre_maps",
     "coherency",
@@ -106,7 +101,6 @@ __all__ = [
     "relevance_mass_accuracy",
     "relevance_rank_accuracy",
     "saliency_metric",
-    "selectivity",
     "spearman",
     "standard_pointing_game",
     "structural_similarity",

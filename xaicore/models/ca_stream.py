@@ -14,13 +14,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torchvision import models
 
 from xaicore.attribution.capture import hooked
 from xaicore.attribution.explainer import check_evaluation_mode, check_images
-from xaicore.classifier import Classifier, hint
+from xaicore.classifier import Classifier, hint, torchvision_class
 from xaicore.files import read_tensors, write_tensors
-from xaicore.models.small import SmallResNet
 
 SIDE = 64
 """Height and width of the image that shows how many channels the taps have."""
@@ -38,22 +36,17 @@ class Architecture(NamedTuple):
     head: str
 
 
-ARCHITECTURES: dict[type[nn.Module], Callable[[Any], Architecture]] = {
-    SmallResNet: lambda net: Architecture(
-        ("stem", *(f"stages.{i}" for i in range(len(net.stages)))), "fc"
-    ),
-    models.ResNet: lambda _: Architecture(
-        ("maxpool", "layer1", "layer2", "layer3", "layer4"), "fc"
-    ),
-    models.ConvNeXt: lambda _: _features(0, 2, 4, 7),
-    models.EfficientNet: lambda net: _features(*range(len(net.features))),
-    models.MobileNetV2: lambda _: _features(1, 3, 6, 13, 18),
-    models.SqueezeNet: lambda net: _features(
+ARCHITECTURES: dict[str, Callable[[Any], Architecture]] = {
+    "ResNet": lambda _: Architecture(("maxpool", "layer1", "layer2", "layer3", "layer4"), "fc"),
+    "ConvNeXt": lambda _: _features(0, 2, 4, 7),
+    "EfficientNet": lambda net: _features(*range(len(net.features))),
+    "MobileNetV2": lambda _: _features(1, 3, 6, 13, 18),
+    "SqueezeNet": lambda net: _features(
         *(i for i, layer in enumerate(net.features) if isinstance(layer, nn.MaxPool2d)),
         len(net.features) - 1,
     ),
 }
-"""Taps and head by the type of the network; a subclass is known as well."""
+"""Taps and head by the class of torchvision's network; a subclass is known as well."""
 
 
 def known_architecture(net: nn.Module) -> Architecture | None:
@@ -61,12 +54,16 @@ def known_architecture(net: nn.Module) -> Architecture | None:
 
     ResNet and ConvNeXt are tapped as in the authors' code, ConvNeXt after its stem, its first two
     downsampling convolutions and its last stage; EfficientNet after every stage, also as there.
-    Neither paper nor code has the others: the book's network is tapped after stem and stages,
-    MobileNetV2 before each reduction of the resolution, SqueezeNet after it, both at the end.
+    Neither paper nor code has the others: MobileNetV2 is tapped before each reduction of the
+    resolution, SqueezeNet after it, both at the end; and a network that calls its parts ``stem``,
+    ``stages`` and ``fc``, after stem and stages.
     """
-    for kind, build in ARCHITECTURES.items():
-        if isinstance(net, kind):
-            return build(net)
+    build = ARCHITECTURES.get(torchvision_class(net) or "")
+    if build is not None:
+        return build(net)
+    stages = getattr(net, "stages", None)
+    if isinstance(stages, nn.Sequential) and hasattr(net, "stem") and hasattr(net, "fc"):
+        return Architecture(("stem", *(f"stages.{i}" for i in range(len(stages)))), "fc")
     return None
 
 

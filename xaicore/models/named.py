@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from xaibook.flowers.trained import flower_classifier
 from xaicore.classifier import Classifier, load_weights
-from xaicore.models.flowers import flower_classifier
 from xaicore.models.timm import from_timm
 
 FLOWERS = "flowers"

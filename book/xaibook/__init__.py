@@ -1,0 +1,1 @@
+"""xaibook: what the book needs beside xaicore: pictures, networks, records and claims."""

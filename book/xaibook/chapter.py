@@ -1,0 +1,191 @@
+"""What a chapter says about itself: quoted numbers, tables, sliders and the check of its values.
+
+Everything here works without a running kernel once the page is made, and knows no method.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from xaicore.html import Fragment, png, typeset
+
+RECORDS = Path(str(files("xaibook"))) / "records"
+"""The published values of each chapter, one JSON file per chapter and profile."""
+
+WRITE_REFERENCES = "XAICORE_WRITE_REFERENCES"
+"""Environment variable: when it is ``1``, `check` stores the values instead of comparing them."""
+
+_RECORD = "application/papermill.record/"
+
+
+def glue(name: str, value: object, fmt: str | None = None) -> None:
+    """Record a value of this run for the prose to quote as ``{glue:text}`name```.
+
+    The record is the one ``myst_nb.glue`` makes, without needing that package, so a chapter also
+    runs where only `xaicore` is installed.
+
+    Args:
+        name: Name under which the prose quotes the value; unique within the book.
+        value: A number, a string, a scalar array or tensor, or anything a notebook can show.
+        fmt: Format specification of the quoted text, for example ``".1f"``.
+
+    Raises:
+        RuntimeError: If no notebook is running.
+    """
+    from IPython import get_ipython
+    from IPython.display import display
+
+    shell = get_ipython()
+    if shell is None:
+        raise RuntimeError("glue() records values in a notebook; in a script, print them instead")
+    if fmt is None:
+        data, metadata = shell.display_formatter.format(_scalar(value))
+    else:
+        text = repr(typeset(_scalar(value), fmt))  # quoted: a bare "0.10" would be read as 0.1
+        data, metadata = {"text/plain": text}, {}
+    metadata["scrapbook"] = {"name": name, "mime_prefix": _RECORD}
+    display({_RECORD + mime: shown for mime, shown in data.items()}, raw=True, metadata=metadata)
+
+
+def slider(
+    figures: Sequence[Figure], labels: Sequence[object], name: str, alt: str, start: int = 0
+) -> Fragment:
+    """Show one figure per slider position, drawn now, so that it moves without a kernel.
+
+    The figures are closed. They should be of one size, so that nothing jumps.
+
+    Args:
+        figures: The frames, in order.
+        labels: What the slider shows at each position.
+        name: What the slider changes, for example ``"iteration"``.
+        alt: What the frames show, for readers who do not see them.
+        start: Position at first.
+
+    Returns:
+        The frames and the slider.
+
+    Raises:
+        ValueError: If there is no figure, or not one label per figure, or `start` is none of them.
+    """
+    from matplotlib import pyplot as plt
+
+    if not figures or len(figures) != len(labels):
+        raise ValueError(f"slider() needs one label per figure: {len(figures)} and {len(labels)}")
+    if not 0 <= start < len(figures):
+        raise ValueError(f"start must be in 0..{len(figures) - 1}, not {start}")
+    frames = []
+    for position, (figure, label) in enumerate(zip(figures, map(str, labels), strict=True)):
+        hidden = "" if position == start else " hidden"
+        frames.append(
+            f'<img src="{png(figure)}" data-label="{escape(label)}" '
+            f'alt="{escape(f"{alt} ({name}: {label})")}"{hidden}>'
+        )
+        plt.close(figure)
+    move = (
+        "const f=this.closest('figure').querySelectorAll('img');"
+        "f.forEach((e,i)=>{e.hidden=i!=this.value});const t=f[this.value].dataset.label;"
+        "this.nextElementSibling.textContent=t;this.setAttribute('aria-valuetext',t)"
+    )
+    shown = escape(str(labels[start]))
+    html = (
+        f'<figure class="xc-slider">{"".join(frames)}'
+        f"<label><span>{escape(name)}</span> "
+        f'<input type="range" min="0" max="{len(frames) - 1}" step="1" value="{start}" '
+        f'autocomplete="off" aria-valuetext="{shown}" oninput="{move}"> '
+        f"<output>{shown}</output></label></figure>"
+    )
+    return Fragment(html, f"{alt} ({name}: {labels[0]} … {labels[-1]})")
+
+
+def check(
+    chapter: str,
+    profile: str,
+    values: Mapping[str, object],
+    rel_tol: float = 1e-3,
+    abs_tol: float = 1e-6,
+) -> None:
+    """Say whether this run gives the chapter's published values, and fail if it does not.
+
+    The published values are ``book/xaibook/records/<chapter>.<profile>.json``. Floats are compared
+    within the tolerances, everything else exactly. A published float may carry its own tolerance:
+    ``{"value": 41.2, "abs_tol": 2.0}``. ``python book/build.py --references`` writes the files.
+
+    Args:
+        chapter: Name of the chapter.
+        profile: Name of the profile that ran.
+        values: Numbers, truth values and strings by name; scalar arrays and tensors are taken too.
+        rel_tol: Relative tolerance of floats.
+        abs_tol: Absolute tolerance of floats.
+
+    Raises:
+        AssertionError: If a value differs, is missing or was never published; names them all.
+    """
+    title = f"{chapter} ({profile})"
+    measured = {name: _scalar(value) for name, value in values.items()}
+    path = RECORDS / f"{chapter}.{profile}.json"
+    if os.environ.get(WRITE_REFERENCES) == "1":
+        _write_reference(path, measured)
+        print(f"{title}: {len(measured)} values written to {path.name}")
+        return
+    if not path.is_file():
+        print(f"{title}: no values are published for this profile; nothing was compared")
+        return
+    published = json.loads(path.read_text(encoding="utf-8"))
+    wrong = [
+        f"  {name}: {measured.get(name, 'missing')} here, {want} published"
+        for name, want in published.items()
+        if name not in measured or not _agrees(measured[name], want, rel_tol, abs_tol)
+    ]
+    wrong += [f"  {name}: never published" for name in measured if name not in published]
+    if wrong:
+        raise AssertionError("\n".join([f"{title}: {len(wrong)} values differ", *wrong]))
+    print(f"{title}: all {len(published)} published values reproduced")
+
+
+def stored(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the stored records of a heavy run, and where they come from.
+
+    Args:
+        name: Name of the records in ``book/xaibook/records``, without its extension.
+
+    Returns:
+        The table, and its provenance: the command, commit, versions, machine and seconds.
+
+    Raises:
+        FileNotFoundError: If nothing is stored under that name.
+    """
+    plain = RECORDS / f"{name}.csv"
+    table = pd.read_csv(plain if plain.is_file() else plain.with_suffix(".csv.gz"))
+    return table, json.loads((RECORDS / f"{name}.provenance.json").read_text(encoding="utf-8"))
+
+
+def _scalar(value: Any) -> Any:
+    """Return the Python number of a scalar array or tensor, anything else unchanged."""
+    return value.item() if getattr(value, "shape", None) == () else value
+
+
+def _write_reference(path: Path, measured: Mapping[str, Any]) -> None:
+    """Store the values, keeping the tolerances that were stated by hand."""
+    old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    new = {
+        name: {**old[name], "value": value} if isinstance(old.get(name), dict) else value
+        for name, value in measured.items()
+    }
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(new, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _agrees(got: Any, want: Any, rel_tol: float, abs_tol: float) -> bool:
+    if isinstance(want, dict):
+        want, rel_tol, abs_tol = want["value"], 0.0, want["abs_tol"]
+    if isinstance(want, float) and isinstance(got, int | float) and not isinstance(got, bool):
+        return math.isclose(got, want, rel_tol=rel_tol, abs_tol=abs_tol)
+    return bool(got == want and isinstance(got, bool) == isinstance(want, bool))

@@ -1,0 +1,1 @@
+"""CIFAR-10, where its files are at hand, and the residual network of its literature."""

@@ -1,0 +1,206 @@
+"""The command line: what it prints and writes, and one clear line for everything it refuses."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torchvision import models
+from torchvision.transforms.v2.functional import to_pil_image
+
+from xaibook.data import find_data
+from xaibook.flowers.dataset import Flowers
+from xaicore.attribution import METHODS
+from xaicore.cli.main import main
+from xaicore.interpretation import FITTED
+
+
+@pytest.fixture(scope="module")
+def flower(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pictures") / "flower.png"
+    to_pil_image(Flowers("species", "test", 1).images[0]).save(path)
+    return path
+
+
+ATTENTION = {"raw-attention", "rollout", "tibav"}
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - ATTENTION))
+def test_explain_writes_the_overlay_and_prints_what_the_network_sees(
+    method: str, flower: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "map.png"
+    iterative = method in {"opti-cam", "extremal-perturbation"}
+    options = ["--iterations", "3"] if iterative else []
+    command = ["explain", str(flower), "--method", method, "--model", "flowers", "-o", str(output)]
+    assert main([*command, *options]) == 0
+    with Image.open(output) as overlay:
+        assert overlay.width > overlay.height > 300
+    printed = capsys.readouterr().out
+    assert "64 × 64 pixels, flowers predicts" in printed
+    assert f"{method} explains" in printed
+    assert "the map took" in printed
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_a_preset_is_chosen_and_overridden(
+    flower: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["explain", str(flower), "--model", "flowers", "-o", str(tmp_path / "map.png")]
+    assert main([*command, "--preset", "fast", "--iterations", "2"]) == 0
+    assert "opti-cam explains" in capsys.readouterr().out
+
+
+def test_a_target_is_given_by_name(
+    flower: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["explain", str(flower), "--model", "flowers", "--method", "grad-cam"]
+    name = Flowers("species", "test", 1).classes[4]
+    assert main([*command, "--target", name, "-o", str(tmp_path / "map.png")]) == 0
+    assert f"grad-cam explains {name} (4)" in capsys.readouterr().out
+
+
+def test_a_method_that_is_fitted_first_is_left_to_python(
+    flower: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["explain", str(flower), "--model", "flowers", "--method", "vebi"]
+    assert main([*command, "-o", str(tmp_path / "map.png")]) == 2
+    assert "'vebi' is fitted to a data set first" in capsys.readouterr().err
+
+
+def test_methods_lists_every_method_with_its_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["methods"]) == 0
+    printed = capsys.readouterr().out
+    for name, method in (METHODS | FITTED).items():
+        assert f"{name} " in printed
+        assert method.cost in printed
+
+
+def bad_picture(kind: str, folder: Path) -> Path:
+    path = folder / "photo.jpg"
+    if kind == "a folder":
+        path.mkdir()
+    elif kind == "text":
+        path.write_text("this is no picture")
+    elif kind == "empty":
+        path.touch()
+    elif kind == "truncated":
+        Image.effect_noise((200, 200), 80).convert("RGB").save(path)
+        path.write_bytes(path.read_bytes()[:2000])
+    elif kind == "one pixel":
+        Image.new("RGB", (1, 1)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["missing", "a folder", "text", "empty", "truncated", "one pixel"])
+def test_a_bad_picture_is_refused_in_one_line(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = bad_picture(kind, tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    refused(["explain", str(path), "--model", "flowers", "-o", str(tmp_path / "m.png")], capsys)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def refused(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that must fail; return its one line of complaint."""
+    try:
+        code = main(command)
+    except SystemExit as leaving:
+        code = int(str(leaving.code))
+    printed = capsys.readouterr()
+    assert code == 2
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert ": error: " in printed.err
+    return printed.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--model", "resnet-18"], "did you mean resnet18"),
+        (["--model", "timm/resnet-18"], "did you mean resnet18"),
+        (["--method", "rollout"], "has no self-attention"),
+        (["--method", "opticam"], "no method is called 'opticam'"),
+        (["--target", "daffodil"], "no class is called 'daffodil'"),
+        (["--target", "99"], "out of range"),
+        (["--weights", "{folder}/none.pt"], "there is no file"),
+        (["--weights", "{folder}/text.pt"], "not a file of weights"),
+        (["--weights", "{folder}/other.pt"], "does not hold the weights"),
+        (["--method", "grad-cam", "--iterations", "5"], "setting of opti-cam"),
+        (["--method", "rise", "--preset", "fast"], "setting of opti-cam, not of rise"),
+        (["--preset", "slow"], "preset must be one of paper, fast"),
+        (["--iterations", "-5"], "iterations >= 0"),
+        (["--iterations", "many"], "invalid int value"),
+        (["--device", "toaster"], "cannot be used"),
+        (["--output", "{folder}/none/map.png"], "no folder"),
+        (["--output", "{folder}"], "must end in .png"),
+        (["--output", "{folder}/map.txt"], "must end in .png"),
+        (["--colour"], "unrecognized arguments"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(
+    options: list[str],
+    words: str,
+    flower: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "text.pt").write_text("no weights")
+    torch.save(models.squeezenet1_1(weights=None).state_dict(), tmp_path / "other.pt")
+    before = sorted(tmp_path.rglob("*"))
+    options = [option.format(folder=tmp_path) for option in options]
+    command = ["explain", str(flower), "--model", "flowers", "-o", str(tmp_path / "m.png")]
+    assert words in refused([*command, *options], capsys)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_no_command_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    refused([], capsys)
+
+
+def test_a_failed_download_is_one_clear_line(
+    flower: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
+    command = ["explain", str(flower), "--model", "resnet18", "-o", str(tmp_path / "m.png")]
+    assert "could not be downloaded (no network)" in refused(command, capsys)
+
+
+def test_python_m_xaicore_is_the_same_command(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "xaicore", "explain", "none.jpg", "-o", "map.png"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert run.stderr.count("\n") == 1
+    assert "Traceback" not in run.stderr
+    assert shutil.which("xaicore", path=Path(sys.executable).parent), (
+        "the console script is missing"
+    )
+
+
+def test_a_photograph_is_explained_by_a_network_with_imagenet_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = find_data()
+    if data is None:
+        pytest.skip("no real images: set XAICORE_DATA to their folder")
+    photo = data / "photos_cc_by" / "images" / "000b7d55b6184b08.jpg"
+    weights = data / "weights" / "resnet18_pqf_small.pt"
+    output = tmp_path / "map.png"
+    command = ["explain", str(photo), "--model", "resnet18", "--weights", str(weights)]
+    assert main([*command, "--iterations", "5", "-o", str(output)]) == 0
+    assert "giant panda" in capsys.readouterr().out
+    assert output.stat().st_size > 10_000

@@ -1,0 +1,151 @@
+"""A user's pictures: classes from folders or a table, boxes and masks cut as the pictures are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import v2
+
+from xaicore.classifier import to_pixels
+from xaicore.pictures import Pictures, pictures
+
+WHOLE = to_pixels(v2.Resize((20, 40)))
+CENTRE = to_pixels(v2.Resize((20, 40)), v2.CenterCrop(20))
+CLASSES = ("tench", "crane", "maillot", "Crane bird", "maillot")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b.png", "a.jpg", "notes.txt", "c.JPEG"):
+        if name.endswith("txt"):
+            (tmp_path / name).write_text("no picture")
+        else:
+            Image.new("RGB", (80, 40), "white").save(tmp_path / name)
+    return tmp_path
+
+
+def labelled(folder: Path, labels: list[object]) -> Pictures:
+    names = ["a.jpg", "b.png", "c.JPEG"][: len(labels)]
+    pd.DataFrame({"file": names, "label": labels}).to_csv(folder / "labels.csv", index=False)
+    return pictures(folder, WHOLE, CLASSES, labels=folder / "labels.csv")
+
+
+def test_a_folder_without_classes_gives_pictures_in_the_order_of_names(folder: Path) -> None:
+    found = pictures(folder, WHOLE, CLASSES)
+    assert found.names == ["a.jpg", "b.png", "c.JPEG"]
+    image, label, known = found[0]
+    assert image.shape == (3, 20, 40)
+    assert (image == 1).all()
+    assert (label, known) == (None, {})
+    assert len(pictures(folder, WHOLE, CLASSES, limit=2)) == 2
+
+
+def test_labels_are_numbers_or_names(folder: Path) -> None:
+    found = labelled(folder, [3, "crane", "Tench"])
+    assert [found[i][1] for i in range(3)] == [3, 1, 0]
+
+
+def test_a_label_that_is_none_is_an_error_of_its_item_alone(folder: Path) -> None:
+    found = labelled(folder, ["crane", "maillot", None])
+    assert found[0][1] == 1
+    with pytest.raises(ValueError, match="more than one class"):
+        found[1]
+    with pytest.raises(ValueError, match="has no label"):
+        found[2]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("crane", "tench"), [1, 0]),
+        (("7", "12"), [12, 7]),
+        (("p", "q", "r", "s", "t"), [0, 1, 2, 3, 4]),
+    ],
+)
+def test_folders_are_classes_by_name_number_or_place(
+    names: tuple[str, ...], expected: list[int], tmp_path: Path
+) -> None:
+    for name in names:
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (4, 4)).save(tmp_path / name / "x.png")
+    found = pictures(tmp_path, WHOLE, CLASSES)
+    assert [found[i][1] for i in range(len(found))] == expected
+    assert found.names == [f"{name}/x.png" for name in sorted(names)]
+
+
+def test_folders_that_are_no_classes_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "heron").mkdir()
+    with pytest.raises(
+        ValueError, match=r"'heron' is no class of the network: .* 5 classes, not 1"
+    ):
+        pictures(tmp_path, WHOLE, CLASSES)
+
+
+def test_what_is_hidden_is_left_aside(tmp_path: Path) -> None:
+    """Jupyter, macOS and others leave such files and folders everywhere."""
+    for name in ("crane/x.png", "crane/._x.png", ".ipynb_checkpoints/x-checkpoint.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    assert pictures(tmp_path, WHOLE, CLASSES).names == ["crane/x.png"]
+
+
+def test_pictures_beside_folders_of_pictures_are_refused(folder: Path) -> None:
+    (folder / "crane").mkdir()
+    assert len(pictures(folder, WHOLE, CLASSES)) == 3
+    Image.new("RGB", (4, 4)).save(folder / "crane" / "x.png")
+    with pytest.raises(ValueError, match=r"a\.jpg first, and folders of pictures, crane first"):
+        pictures(folder, WHOLE, CLASSES)
+
+
+def boxes_of(folder: Path, transform: object, **corners: float) -> Tensor | None:
+    pd.DataFrame([{"file": "a.jpg", **corners}]).to_csv(folder / "boxes.csv", index=False)
+    found = pictures(folder, transform, CLASSES, boxes=folder / "boxes.csv")  # type: ignore[arg-type]
+    assert found[1][2]["boxes"] is None
+    return found[0][2]["boxes"]
+
+
+def test_boxes_are_cut_as_the_picture_is(folder: Path) -> None:
+    """80x40 becomes 40x20, of which the middle 20x20 is seen: x loses 10."""
+    corners = {"x0": 10, "y0": 0, "x1": 60, "y1": 20}
+    fractions = {"x0_frac": 0.125, "y0_frac": 0, "x1_frac": 0.75, "y1_frac": 0.5}
+    for given in (corners, fractions):
+        assert boxes_of(folder, WHOLE, **given).tolist() == [[5, 0, 30, 10]]  # type: ignore[union-attr]
+        assert boxes_of(folder, CENTRE, **given).tolist() == [[0, 0, 20, 10]]  # type: ignore[union-attr]
+    assert boxes_of(folder, CENTRE, x0=0, y0=0, x1=15, y1=40) is None  # nothing of it is seen
+
+
+def test_masks_are_cut_as_the_picture_is(folder: Path) -> None:
+    mask = Image.new("L", (80, 40))
+    mask.paste(255, (10, 0, 60, 20))
+    (folder / "masks").mkdir()
+    mask.save(folder / "masks" / "a.png")
+    found = pictures(folder, CENTRE, CLASSES, masks=folder / "masks")
+    seen = found[0][2]["mask"]
+    expected = torch.zeros(1, 20, 20)
+    expected[:, :10] = 1
+    assert seen is not None
+    assert torch.equal(seen, expected)
+    assert found[1][2]["mask"] is None
+
+
+def test_boxes_need_a_transform_that_takes_them_along(folder: Path) -> None:
+    (folder / "boxes.csv").write_text("file,x0,y0,x1,y1\na.jpg,1,1,2,2\n")
+    with pytest.raises(ValueError, match=r"torchvision\.transforms\.v2"):
+        pictures(folder, lambda _: torch.zeros(3, 2, 2), boxes=folder / "boxes.csv")
+
+
+def test_what_identifies_pictures_changes_with_them(folder: Path) -> None:
+    def identity(**options: object) -> list[object]:
+        return list(pictures(folder, **({"transform": WHOLE} | options)).identity())  # type: ignore[arg-type]
+
+    one = identity()
+    assert one == identity()
+    assert one != identity(transform=CENTRE)
+    assert one != identity(limit=2)
+    Image.new("RGB", (81, 40)).save(folder / "a.jpg")
+    assert one != identity()

@@ -1,0 +1,61 @@
+"""Figures: what is drawn, not how it looks."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from tests.networks import pictures
+from xaicore import plot
+from xaicore.attribution import METHODS
+from xaicore.interpretation import FITTED
+
+
+def test_an_overlay_is_grey_where_the_map_is_zero_and_coloured_where_it_is_one() -> None:
+    image = pictures(1)[0]
+    saliency = torch.zeros(1, 16, 16)
+    saliency[..., 8:] = 1
+    drawn = plot.blend(image, saliency, strength=0.5)
+    grey = image.mean(0).numpy()
+    np.testing.assert_allclose(drawn[:, :8], np.repeat(grey[:, :8, None], 3, 2), atol=1e-6)
+    top = np.array(mpl.colormaps[plot.COLORMAP](1.0)[:3])
+    np.testing.assert_allclose(drawn[:, 8:], (grey[:, 8:, None] + top) / 2, atol=1e-6)
+
+
+def test_an_overlay_figure_has_one_column_per_image_and_a_scale() -> None:
+    images = pictures(3)
+    figure = plot.overlay(images, torch.rand(3, 1, 16, 16), titles=["a", "b", "c"])
+    labels = [ax.get_ylabel() for ax in figure.axes if ax.get_ylabel()]
+    assert labels == ["image", "saliency", "saliency"]
+    assert [ax.get_title() for ax in figure.axes[:3]] == ["a", "b", "c"]
+    assert len(figure.axes) == 2 * 3 + 1
+
+
+def test_every_method_has_a_colour_and_a_label() -> None:
+    floors = {"noise", "centre", "edges", "colour", "silhouette", "mean-mask", "other-part"}
+    floors |= {"coarse-mask", "mask"}
+    controls = {"vebi-random", "vebi-strided"}
+    known = set(METHODS | FITTED) | floors | controls
+    assert set(plot.PALETTE) == set(plot.LABELS) == known
+
+
+def test_intervals_draw_one_bar_per_method() -> None:
+    index = pd.MultiIndex.from_product(
+        [["grad-cam", "opti-cam"], ["AG"]], names=["method", "metric"]
+    )
+    summary = pd.DataFrame({"mean": [10.0, 50.0], "half_width": [1.0, 2.0]}, index=index)
+    ax = Figure().subplots()
+    plot.intervals(summary, ax, "AG")
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx([10, 50])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["Grad-CAM", "Opti-CAM"]
+    assert ax.get_xlabel() == "AG (%)"
+
+
+def test_the_style_shows_pictures_unfiltered() -> None:
+    with mpl.rc_context():
+        plot.use_style()
+        assert mpl.rcParams["image.interpolation"] == "nearest"

@@ -1,0 +1,20 @@
+from xaicore import metrics as metrics
+from xaicore import plot as plot
+from xaicore.attribution import *
+from xaicore.classifier import Classifier as Classifier
+from xaicore.evaluation.api import evaluate as evaluate
+from xaicore.evaluation.batch import Truth as Truth
+from xaicore.evaluation.folder import read_records as read_records
+from xaicore.evaluation.tables import paired_difference as paired_difference
+from xaicore.evaluation.tables import summarize as summarize
+from xaicore.interpretation.vebi import VEBI as VEBI
+from xaicore.masking import normalize as normalize
+from xaicore.masking import upsample as upsample
+from xaicore.metrics.faithfulness import average_drop as average_drop
+from xaicore.metrics.faithfulness import average_gain as average_gain
+from xaicore.metrics.faithfulness import average_increase as average_increase
+from xaicore.metrics.faithfulness import confidence as confidence
+from xaicore.models.ca_stream import CAStream as CAStream
+from xaicore.models.timm import from_timm as from_timm
+
+__version__: str

@@ -1,0 +1,1 @@
+"""The command line: ``xaicore explain | evaluate | report | methods | train``."""

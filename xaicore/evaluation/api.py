@@ -1,0 +1,104 @@
+"""``evaluate``: what a user calls."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from xaicore.classifier import Classifier
+from xaicore.evaluation.batch import Method, Settings, Truth, default_metrics
+from xaicore.evaluation.engine import in_memory, on_disk
+from xaicore.evaluation.folder import Records, read_records
+from xaicore.evaluation.job import Job
+from xaicore.evaluation.loading import Items
+from xaicore.evaluation.plan import Run, Sizes, checked_metrics
+from xaicore.metrics.causal import CausalProtocol
+
+
+def evaluate(
+    classifier: Classifier,
+    dataset: Dataset[Any],
+    explainers: Mapping[str, Method],
+    metrics: Sequence[str] | None = None,
+    *,
+    out: str | Path | None = None,
+    baseline: str | Tensor = "black",
+    batch_size: int | None = 32,
+    curves: str | CausalProtocol | None = None,
+    truth: Truth | None = None,
+    strict: bool = False,
+    chunk_size: int | None = None,
+    precision: str = "float32",
+    threads: int | None = None,
+    workers: int = 0,
+    progress: bool | None = False,
+) -> Records:
+    """Explain every image by every method and score the maps.
+
+    With ``out``, finished chunks of images are kept there: a call that was stopped goes on where it
+    was, and the processes that ``torchrun`` starts share the chunks. The records are then the same
+    bits, but for ``seconds``, however many processes there are and however often they are stopped:
+    images are always measured in the same batches. On another device, with another batch size or
+    number of threads torch rounds differently, so these belong to the run, as do the versions:
+    a folder refuses to mix them.
+
+    Cost: one forward per image, shared by all; that of the methods; per map one forward for AD, AI
+    and AG, 2 (n - 1) for both curves of n steps, 10 for AOPC, one for SM, two and a map for ADCC,
+    ten maps for MS. Memory does not depend on the number of images, but for what is returned.
+
+    Args:
+        classifier: the classifier that is explained, in evaluation mode.
+        dataset: yields pixels ``(3, H, W)`` in ``[0, 1]`` and the true class, -1 or ``None`` for
+            the predicted one; and, if it wishes, a dictionary of the ``boxes`` ``(n, 4)`` and the
+            ``mask`` ``(1, H, W)`` of the image.
+        explainers: the methods by the name their records carry; or maps made elsewhere,
+            ``(N, 1, h, w)`` in the order of the data set, which are upsampled and normalised.
+        metrics: the names of metrics. ``None``: AD, AG and AI; insertion and deletion with
+            ``curves``; localisation with ``truth``.
+        out: the folder of the run; ``None`` keeps everything in memory.
+        baseline: what replaces the pixels that a map removes, when it is scored.
+        batch_size: images explained at once; ``None`` halves it until a first batch fits into the
+            memory, and stays with that.
+        curves: the protocol of insertion and deletion, which follow the predicted class; by
+            default ``"paper"``, if they are asked for.
+        truth: where the class is in each image.
+        strict: whether to stop at the first image that cannot be measured.
+        chunk_size: images in one file of records: what a killed process loses at most. ``None``:
+            64, or a batch if that is more.
+        precision: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        threads: threads of torch on the CPU. ``None``: as they are.
+        workers: processes that read images ahead.
+        progress: whether to show a bar; ``None``: if the errors go to a terminal.
+
+    Returns:
+        One row per (image, method, metric): ``image`` (its index in the data set), ``target``,
+        ``method``, ``metric``, ``value``, the probabilities ``p`` of the target on the image and
+        ``o`` on the masked image, ``seconds``, the time of the map, ``degenerate``, whether it is
+        constant, and ``failed``, why there is no value; empty if there is one.
+
+    Raises:
+        ValueError: an argument cannot be used, the folder holds another run, or, if ``strict``, an
+            image cannot be measured.
+        OSError: the folder cannot be written.
+        MemoryError: one batch is too large.
+    """
+    asked = default_metrics(curves, truth) if metrics is None else metrics
+    settings = Settings(checked_metrics(asked), baseline, curves or "paper")
+    job = Job(classifier, dict(explainers), settings, precision)
+    sizes = Sizes(batch_size, chunk_size, threads)
+    run = Run(job, Items(dataset, truth), sizes, workers, strict)
+    if out is None:
+        records = in_memory(run, progress)
+    else:
+        on_disk(run, Path(out), progress)
+        records = read_records(out)
+    failed = records.loc[records["failed"] != "", "image"].nunique()
+    if failed:
+        told = f"{failed} of {len(run.items)} images failed: see records['failed']"
+        warnings.warn(told, stacklevel=2)
+    return records

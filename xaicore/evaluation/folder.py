@@ -1,0 +1,225 @@
+"""The folder of a run: a manifest, and one file of records for each finished chunk."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pandas as pd
+
+from xaicore.evaluation.fingerprint import differences
+from xaicore.files import replacing
+
+Records: TypeAlias = pd.DataFrame
+"""One row per (image, method, metric), as ``evaluate`` returns it."""
+
+MANIFEST = "manifest.json"
+CHUNKS = "chunks"
+COMPARED = (
+    *("model", "data", "methods", "measured", "precision", "device", "versions"),
+    *("threads", "batch_size", "chunk_size"),
+)
+"""The parts of a manifest in which a run and its continuation must agree."""
+
+AGAIN = (
+    "what was finished is kept; make room or choose another folder, and run the same command again"
+)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where the records of a run are kept.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def manifest(self) -> dict[str, Any] | None:
+        """What the run is; ``None`` before it began.
+
+        Raises:
+            ValueError: the manifest is damaged.
+        """
+        file = self.path / MANIFEST
+        if not file.is_file():
+            return None
+        try:
+            return dict(json.loads(file.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise ValueError(f"{file} is damaged: give another folder") from error
+
+    def begin(self, manifest: Mapping[str, Any]) -> None:
+        """Make the folder and write the manifest.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with explained(self.path, AGAIN):
+            self.path.mkdir(parents=True, exist_ok=True)
+            with replacing(self.path / MANIFEST) as file:
+                file.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+                _keep(file)
+
+    def refuse_things(self) -> None:
+        """Refuse a folder in which no run could begin.
+
+        Raises:
+            ValueError: it holds something else.
+        """
+        there = self.path.iterdir() if self.path.is_dir() else ()
+        if any(not entry.name.startswith(".") for entry in there):
+            raise ValueError(f"{self.path} holds other things: give a new or an empty folder")
+
+    def refuse_other(self, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+        """Refuse to continue a run as another one.
+
+        Raises:
+            ValueError: model, data, arguments or versions differ; the message says which.
+        """
+        found = [
+            words
+            for key in COMPARED
+            for words in differences({key: there.get(key)}, {key: here.get(key)})
+        ]
+        if found:
+            raise ValueError(
+                f"{self.path} holds another run ({'; '.join(found)}): "
+                "give another folder, or the arguments of that run"
+            )
+
+    @cached_property
+    def rows(self) -> tuple[int, int, int]:
+        """The number of images, the images of a chunk, and the records of an image."""
+        manifest = self.manifest or {}
+        per_image = len(manifest["methods"]) * len(manifest["measured"]["metrics"])
+        return manifest["data"]["images"], manifest["chunk_size"], per_image
+
+    def chunk(self, number: int) -> Path:
+        """Return the file of a chunk."""
+        return self.path / CHUNKS / f"{number:06}.parquet"
+
+    def commit(self, number: int, records: Records) -> None:
+        """Write a chunk, whole or not at all.
+
+        Raises:
+            OSError: it cannot be written; what was written before stays.
+        """
+        with explained(self.path, AGAIN):
+            (self.path / CHUNKS).mkdir(exist_ok=True)
+            with replacing(self.chunk(number)) as file:
+                records.to_parquet(file, index=False)
+                _keep(file)
+            self._claim_of(number).unlink(missing_ok=True)
+
+    def listed(self) -> set[int]:
+        """Return the chunks that are there."""
+        return {int(file.stem) for file in (self.path / CHUNKS).glob("[0-9]*.parquet")}
+
+    def finished(self) -> set[int]:
+        """Return the chunks that are there and whole."""
+        images, size, per_image = self.rows
+        return {
+            number
+            for number in self.listed()
+            if _rows(self.chunk(number)) == min(size, images - number * size) * per_image
+        }
+
+    def records(self) -> Records:
+        """Return the records of all finished chunks.
+
+        Raises:
+            ValueError: it is no folder of a run, or no chunk is finished.
+        """
+        if self.manifest is None:
+            raise ValueError(f"{self.path} is not the folder of a run: it has no {MANIFEST}")
+        numbers = sorted(self.finished())
+        if not numbers:
+            raise ValueError(f"the run in {self.path} has finished no chunk yet")
+        return pd.concat(map(self.read, numbers), ignore_index=True)
+
+    def tidy(self, age: float) -> set[int]:
+        """Remove what is damaged, and what killed processes left; return the finished chunks.
+
+        Args:
+            age: how old, in seconds, something must be that another process may be writing.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        finished = self.finished()
+        with explained(self.path, AGAIN):
+            for number in self.listed() - finished:
+                self.chunk(number).unlink(missing_ok=True)
+            for file in (self.path / CHUNKS).glob(".*"):
+                with suppress(FileNotFoundError):
+                    if time.time() - file.stat().st_mtime >= age:
+                        file.unlink()
+        return finished
+
+    def claim(self, number: int) -> None:
+        """Tell the other processes that this one is at work on a chunk."""
+        with explained(self.path, AGAIN):
+            (self.path / CHUNKS).mkdir(exist_ok=True)
+            self._claim_of(number).touch()
+
+    def idle(self, number: int) -> float:
+        """Return for how many seconds no process has told that it is at work on a chunk."""
+        try:
+            return time.time() - self._claim_of(number).stat().st_mtime
+        except FileNotFoundError:
+            return float("inf")
+
+    def _claim_of(self, number: int) -> Path:
+        return self.path / CHUNKS / f".{number:06}.claim"
+
+    def read(self, number: int) -> Records:
+        """Return the records of a finished chunk."""
+        return pd.read_parquet(self.chunk(number))
+
+
+def read_records(path: str | Path) -> Records:
+    """Return the records of a run, those that are there so far.
+
+    Args:
+        path: the folder of the run.
+
+    Raises:
+        ValueError: it is no folder of a run, or no chunk is finished.
+    """
+    return Folder(Path(path)).records()
+
+
+def _rows(file: Path) -> int:
+    """The number of rows of a Parquet file; -1 if it is damaged."""
+    from pyarrow import ArrowException, parquet  # noqa: PLC0415 - only runs on disk need it
+
+    try:
+        return int(parquet.read_metadata(file).num_rows)
+    except (ArrowException, OSError):
+        return -1
+
+
+def _keep(file: Path) -> None:
+    """See to it that a file outlasts a loss of power."""
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+@contextmanager
+def explained(path: Path, fix: str) -> Iterator[None]:
+    """Say of a folder that the system refuses to write what can be done."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())
+        raise OSError(f"{path} cannot be written ({reason}): {fix}") from error

@@ -1,0 +1,135 @@
+"""Tables and pictures as HTML: read aloud, scrolled on a phone, downloaded, without a kernel."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from numbers import Real
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """A piece of HTML for a notebook to show, with plain text for everything else."""
+
+    html: str = field(repr=False)
+    text: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        """Return the plain text."""
+        return self.text
+
+
+def table(
+    frame: pd.DataFrame,
+    name: str,
+    caption: str,
+    formats: str | Mapping[str, str] = ".2f",
+    links: Sequence[str] = (),
+    sortable: bool = False,
+) -> Fragment:
+    """Show a table that can be read aloud, scrolled on a phone and downloaded as CSV.
+
+    The first column names the rows. A named index becomes the leading columns; an unnamed default
+    index is not shown. The CSV holds six significant digits.
+
+    Args:
+        frame: The values, one flat header.
+        name: Name of the downloaded file, without its extension; also the table's HTML id.
+        caption: One sentence that says what the table shows.
+        formats: Format specification of floats, for all columns or per column name.
+        links: Where the name of each row leads; such a table is of prose, and lines may be broken.
+        sortable: Whether the page lets its reader sort by a column and narrow the rows.
+
+    Returns:
+        The table with its download link.
+
+    Raises:
+        ValueError: If a header is empty or has several levels, a row has no name, or there is not
+            one link per row.
+    """
+    frame = _flat(frame)
+    by_column = dict.fromkeys(frame, formats) if isinstance(formats, str) else formats
+    texts = [[_cell_text(v, by_column.get(c, ".2f")) for v in frame[c]] for c in frame]
+    numeric = [pd.api.types.is_numeric_dtype(frame[c]) for c in frame]
+    kinds = [' class="number"' if n else "" for n in numeric]
+    head = "".join(
+        f'<th scope="col"{kind}>{escape(str(column))}</th>'
+        for column, kind in zip(frame, kinds, strict=True)
+    )
+    leading = [escape(text) for text in texts[0]]
+    if links:
+        pairs = zip(leading, links, strict=True)
+        leading = [f'<a href="{escape(link)}">{text}</a>' for text, link in pairs]
+    rows = "".join(
+        f'<tr><th scope="row"{kinds[0]}>{first}</th>'
+        + "".join(f"<td{k}>{escape(v)}</td>" for k, v in zip(kinds[1:], rest, strict=True))
+        + "</tr>\n"
+        for first, *rest in zip(leading, *texts[1:], strict=True)
+    )
+    classes = "xc-table" + " xc-prose" * bool(links) + " xc-sortable" * sortable
+    csv = quote(frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    html = (
+        f'<div class="{classes}" id="{escape(name)}">'
+        f'<div class="xc-scroll" role="region" tabindex="0" aria-label="{escape(caption)}">'
+        f"<table><caption>{escape(caption)}</caption>\n"
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
+        f'<a class="xc-csv" download="{escape(name)}.csv" '
+        f'href="data:text/csv;charset=utf-8,{csv}">Download as CSV</a></div>'
+    )
+    return Fragment(html, f"{caption}\n{frame.to_string(index=False)}")
+
+
+def picture(figure: Figure, caption: str, alt: str) -> Fragment:
+    """Show a figure that another page may show as well, through ``glue``.
+
+    Args:
+        figure: The figure; it is closed.
+        caption: What stands below it.
+        alt: What it shows, for readers who do not see it.
+    """
+    from matplotlib import pyplot as plt
+
+    image = f'<img src="{png(figure)}" alt="{escape(alt)}">'
+    plt.close(figure)
+    return Fragment(f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>", alt)
+
+
+def typeset(value: Any, fmt: str) -> str:
+    """Return a value as the pages show it: a number has a minus, where Python has a hyphen."""
+    text = format(value, fmt)
+    return text.replace("-", "−") if isinstance(value, Real) else text
+
+
+def _flat(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with a named index as columns, or refuse it in words."""
+    if any(name is not None for name in frame.index.names):
+        frame = frame.reset_index()
+    elif not isinstance(frame.index, pd.RangeIndex):
+        raise ValueError("the rows of frame have no header: set frame.index.name or reset_index()")
+    if frame.columns.nlevels > 1 or not all(str(c).strip() for c in frame.columns):
+        raise ValueError("frame needs one non-empty header per column; rename or flatten them")
+    if frame.empty:
+        raise ValueError("frame is empty: there is nothing to show")
+    return frame
+
+
+def _cell_text(value: object, fmt: str) -> str:
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return "–"
+    return typeset(value, fmt if isinstance(value, float) else "")
+
+
+def png(figure: Figure) -> str:
+    """Draw a figure as a data URI whose bytes depend on the drawing alone."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
