@@ -144,9 +144,9 @@ class Followed:
         nodes = list(ast.walk(tree))
         chains = [node for node in nodes if isinstance(node, ast.Attribute)]
         inner = {id(node.value) for node in chains}
-        for node in chains:
-            first, *rest = _chain(node)
-            if id(node) not in inner and isinstance(first, ast.Name) and first.id in packages:
+        for chain in chains:
+            first, *rest = _chain(chain)
+            if id(chain) not in inner and isinstance(first, ast.Name) and first.id in packages:
                 yield self._place(packages[first.id], rest)
         for node in nodes:
             if isinstance(node, ast.Name) and node.id in packages and id(node) not in inner:

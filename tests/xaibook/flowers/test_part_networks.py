@@ -7,7 +7,7 @@ import torch
 
 from xaibook.flowers.dataset import Flowers
 from xaibook.flowers.trained import available_weights, flower_classifier
-from xaibook.partbench import TWINS, reliance
+from xaibook.partbench import TWINS, reliance, repainted
 
 SEEDS = (0, 1, 2)
 COUNT = 200
@@ -19,10 +19,15 @@ def test_three_seeds_of_every_part_task_are_packaged() -> None:
     assert wanted <= set(available_weights())
 
 
-@pytest.fixture(scope="module", params=[(t, s) for t in TWINS for s in SEEDS], ids=str)
-def found(request):
-    task, seed = request.param
-    return reliance(flower_classifier(task, seed), Flowers(task, "test", COUNT))
+@pytest.fixture(scope="module", params=TWINS)
+def shown(request):
+    """The pictures of a task, rendered once for all its networks."""
+    return repainted(Flowers(request.param, "test", COUNT))
+
+
+@pytest.fixture(scope="module", params=SEEDS)
+def found(request, shown):
+    return reliance(flower_classifier(shown.flowers.task, request.param), shown)
 
 
 def test_without_the_part_the_class_is_a_guess(found) -> None:

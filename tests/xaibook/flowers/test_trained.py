@@ -1,5 +1,7 @@
 """The packaged flower networks: they load, they are right, and they keep some doubt."""
 
+from functools import cache
+
 import pytest
 import torch
 
@@ -19,10 +21,15 @@ RIGHT = {"species": 0.95, "petal": 0.95, "stem": 0.95, "variety": 0.85}
 """Share of the pictures that are named right; a variety is, where all of its four parts are."""
 
 
-@pytest.fixture(scope="module")
+@cache
+def pictures(task):
+    """The first 300 test pictures of a task."""
+    return Flowers(task, "test", 300)
+
+
+@pytest.fixture
 def flowers():
-    """The first 300 test pictures of the species task."""
-    return Flowers("species", "test", 300)
+    return pictures("species")
 
 
 def test_three_seeds_of_species_are_packaged():
@@ -31,7 +38,7 @@ def test_three_seeds_of_species_are_packaged():
 
 @pytest.mark.parametrize(("task", "seed"), available_weights())
 def test_packaged_networks_are_right_on_95_pictures_of_100_or_85_of_24_varieties(task, seed):
-    test = Flowers(task, "test", 300)
+    test = pictures(task)
     assert accuracy(flower_classifier(task, seed), test.images, test.targets) >= RIGHT[task]
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -16,6 +13,7 @@ from torch import nn
 from torchvision import models
 
 from tests.networks import pictures, pooled_network
+from tests.ranks import together
 from xaibook.flowers.dataset import Flowers
 from xaibook.flowers.network import SmallResNet
 from xaibook.flowers.trained import flower_classifier
@@ -352,26 +350,14 @@ def unnormalised():
     )
 
 
-def test_two_processes_learn_what_one_does(tmp_path, root):
-    (tmp_path / "mine.py").write_text(
-        "from tests.xaicore.training.test_interpretable_gradients import unnormalised\n"
-    )
-    model = ["--model", "mine:unnormalised", "--weight", "0.5"]
+def test_two_processes_learn_what_one_does(tmp_path):
+    model = ["--model", f"{__name__}:unnormalised", "--weight", "0.5"]
     command = [*COMMAND, *model, "--count", "64"]
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{root}", "OMP_NUM_THREADS": "1"}
     states = []
     for count in (1, 2):
         output = tmp_path / f"{count}.pt"
-        launch = ["-m", "torch.distributed.run", "--nproc-per-node", str(count), "--standalone"]
-        run = subprocess.run(
-            [sys.executable, *launch, "-m", "xaicore", *command, "-o", str(output)],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
-        assert run.returncode == 0, run.stderr
-        assert run.stdout.count("written") == 1
+        printed = together(count, lambda to=output: main([*command, "-o", str(to)]), tmp_path)
+        assert ["written" in text for text in printed] == [True, False][:count]
         states.append(torch.load(output, weights_only=True))
     one, other = states
     for name in one:
