@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 
@@ -19,15 +21,16 @@ def test_three_seeds_of_every_part_task_are_packaged() -> None:
     assert wanted <= set(available_weights())
 
 
-@pytest.fixture(scope="module", params=TWINS)
-def shown(request):
+@cache
+def shown(task):
     """The pictures of a task, rendered once for all its networks."""
-    return repainted(Flowers(request.param, "test", COUNT))
+    return repainted(Flowers(task, "test", COUNT))
 
 
-@pytest.fixture(scope="module", params=SEEDS)
-def found(request, shown):
-    return reliance(flower_classifier(shown.flowers.task, request.param), shown)
+@pytest.fixture(scope="module", params=[(t, s) for t in TWINS for s in SEEDS], ids=str)
+def found(request):
+    task, seed = request.param
+    return reliance(flower_classifier(task, seed), shown(task))
 
 
 def test_without_the_part_the_class_is_a_guess(found) -> None:
