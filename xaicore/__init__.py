@@ -4,9 +4,9 @@
 >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(),
 ...                           torch.nn.Linear(4 * 36, 5)).eval()
 >>> model = xc.Classifier(net, layer=net[1])
->>> images = torch.rand(2, 3, 8, 8)
->>> maps = xc.OptiCAM(model, iterations=2)(images)
->>> p, o = xc.confidence(model, images, maps)
+>>> images, targets = torch.rand(2, 3, 8, 8), torch.tensor([0, 4])
+>>> maps = xc.OptiCAM(model, iterations=2)(images, targets)
+>>> p, o = xc.confidence(model, images, maps, targets)
 >>> tuple(maps.shape), tuple(xc.average_gain(p, o).shape)
 ((2, 1, 8, 8), (2,))
 

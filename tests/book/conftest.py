@@ -8,22 +8,30 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from filelock import FileLock
 
 from driver.chapter import chapters
 
 
 @pytest.fixture(scope="session")
 def site(root, tmp_path_factory) -> Path:
-    """Return the book rendered from the outputs stored in the notebooks; a warning is an error."""
-    folder = tmp_path_factory.mktemp("a book")
-    run = subprocess.run(
-        [sys.executable, root / "book" / "build.py", "--stored", folder],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(root)},
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    return folder / "_build" / "html"
+    """Return the book rendered from the outputs stored in the notebooks; a warning is an error.
+
+    It is rendered once for all processes of a test run.
+    """
+    place = tmp_path_factory.getbasetemp()
+    folder = (place.parent if "PYTEST_XDIST_WORKER" in os.environ else place) / "a book"
+    html = folder / "_build" / "html"
+    with FileLock(f"{folder}.lock"):
+        if not html.is_dir():
+            run = subprocess.run(
+                [sys.executable, root / "book" / "build.py", "--stored", folder],
+                capture_output=True,
+                text=True,
+                env={**os.environ, "PYTHONPATH": str(root)},
+            )
+            assert run.returncode == 0, run.stdout + run.stderr
+    return html
 
 
 @pytest.fixture(scope="session")
