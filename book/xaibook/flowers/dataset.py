@@ -28,12 +28,12 @@ from xaibook.flowers.rendering import (
     PARTS,
     SHAPES,
     SUBPIXELS,
+    Component,
     Flower,
     Layout,
     Pixels,
     Scene,
-    Stream,
-    stream,
+    chance,
 )
 
 PALETTE = ("red", "yellow", "violet", "blue")
@@ -95,12 +95,12 @@ class Task:
 def _balanced(seed: int, levels: int) -> int:
     """Return a level such that every block of ``levels`` consecutive seeds holds each once."""
     block, place = divmod(seed, levels)
-    return int(stream(block, Stream.LABEL).permutation(levels)[place])
+    return int(chance(block, Component.LABEL).permutation(levels)[place])
 
 
 def _twin_scene(seed: int) -> Scene:
     petal, stem = divmod(_balanced(seed, len(PALETTE) ** 2), len(PALETTE))
-    shape = str(stream(seed, Stream.FLOWER).choice(SHAPES))
+    shape = str(chance(seed, Component.FLOWER).choice(SHAPES))
     flower = Flower(shape, petal=PALETTE[petal], centre="grey", stem=PALETTE[stem])
     return Scene(flower, None, TWIN_LAYOUT, pose=seed, paint=seed, clutter=seed)
 
@@ -108,8 +108,8 @@ def _twin_scene(seed: int) -> Scene:
 def _species_scene(seed: int) -> Scene:
     count = len(SHAPES) * len(CENTRES)
     species = _balanced(seed, count)
-    flower = _specimen(stream(seed, Stream.FLOWER), species)
-    rng = stream(seed, Stream.RIVAL)
+    flower = _specimen(chance(seed, Component.FLOWER), species)
+    rng = chance(seed, Component.RIVAL)
     other = (species + int(rng.integers(1, count))) % count
     rival = _specimen(rng, other) if rng.random() < RIVAL_SHARE else None
     return Scene(flower, rival, SPECIES_LAYOUT, pose=seed, paint=seed, clutter=seed)
@@ -127,7 +127,7 @@ VARIETY_PARTS = _varieties()
 
 
 def _variety_scene(seed: int) -> Scene:
-    shape = str(stream(seed, Stream.FLOWER).choice(SHAPES))
+    shape = str(chance(seed, Component.FLOWER).choice(SHAPES))
     flower = Flower(shape, **VARIETY_PARTS[_balanced(seed, VARIETIES)])
     return Scene(flower, None, VARIETY_LAYOUT, pose=seed, paint=seed, clutter=seed)
 
@@ -266,7 +266,7 @@ def consistent_classes(task: str, scene: Scene) -> tuple[int, ...]:
 
 def _stripped(scene: Scene, seed: int, share: float) -> Scene:
     """Return a scene that, with a probability, has lost any number of the flower's parts."""
-    rng = stream(seed, Stream.REMOVAL)
+    rng = chance(seed, Component.REMOVAL)
     if rng.random() >= share:
         return scene
     return scene.without(*rng.permutation(FLOWER_PARTS)[: rng.integers(len(FLOWER_PARTS) + 1)])

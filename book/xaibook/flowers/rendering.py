@@ -41,8 +41,8 @@ SUBPIXELS = SUPERSAMPLING**2
 MINIMUM_SIZE = 16
 
 
-class Stream(IntEnum):
-    """Random streams, one per component; the value is the second word of the stream's seed."""
+class Component(IntEnum):
+    """What draws random numbers of its own; the value is the second word of their seed."""
 
     LABEL = 0
     FLOWER = 1
@@ -60,7 +60,7 @@ class Stream(IntEnum):
     REMOVAL = 13
 
 
-def stream(seed: int, component: Stream) -> np.random.Generator:
+def chance(seed: int, component: Component) -> np.random.Generator:
     """Return the random generator of one component, independent of every other component's."""
     return np.random.default_rng([seed, component])
 
@@ -235,21 +235,23 @@ class Scene:
         """
         canvas = self._draw(size)
         return Picture(
-            _photograph(canvas.image(), stream(self.clutter, Stream.LIGHT)), canvas.coverage()
+            _photograph(canvas.image(), chance(self.clutter, Component.LIGHT)), canvas.coverage()
         )
 
     def _draw(self, size: int) -> _Canvas:
         """Draw everything, from back to front."""
         if size < MINIMUM_SIZE:
             raise ValueError(f"size must be at least {MINIMUM_SIZE} pixels, not {size}")
-        pose = _flower_pose(stream(self.pose, Stream.POSE), self.layout)
-        canvas = _Canvas(_background(stream(self.clutter, Stream.BACKGROUND), size), self.cleared)
-        _draw_distractors(canvas, stream(self.clutter, Stream.DISTRACTORS), self.layout)
+        pose = _flower_pose(chance(self.pose, Component.POSE), self.layout)
+        canvas = _Canvas(
+            _background(chance(self.clutter, Component.BACKGROUND), size), self.cleared
+        )
+        _draw_distractors(canvas, chance(self.clutter, Component.DISTRACTORS), self.layout)
         if self.rival is not None and "rival" not in self.removed:
-            rival_pose = _rival_pose(stream(self.pose, Stream.RIVAL_POSE), self.layout, pose)
+            rival_pose = _rival_pose(chance(self.pose, Component.RIVAL_POSE), self.layout, pose)
             _draw_rival(canvas, self.rival, rival_pose, self.paint)
         _draw_flower(canvas, self.flower, pose, self.paint, self.removed)
-        _draw_occluder(canvas, stream(self.clutter, Stream.OCCLUDER), pose)
+        _draw_occluder(canvas, chance(self.clutter, Component.OCCLUDER), pose)
         return canvas
 
 
@@ -489,7 +491,7 @@ def _distractor_outline(rng: np.random.Generator) -> Points:
 
 def _draw_rival(canvas: _Canvas, flower: Flower, pose: _Pose, paint: int) -> None:
     """Draw a whole flower as one part, in shades of its own."""
-    rng = stream(paint, Stream.RIVAL)
+    rng = chance(paint, Component.RIVAL)
     _draw_stem(canvas, rng, flower, pose, "rival")
     _draw_leaf(canvas, rng, flower, pose, "rival")
     _draw_petals(canvas, rng, flower, pose, "rival")
@@ -501,13 +503,13 @@ def _draw_flower(
 ) -> None:
     """Draw stem, leaf, petals and centre, each in shades from its own stream."""
     if "stem" not in removed:
-        _draw_stem(canvas, stream(paint, Stream.STEM), flower, pose, "stem")
+        _draw_stem(canvas, chance(paint, Component.STEM), flower, pose, "stem")
     if "leaf" not in removed:
-        _draw_leaf(canvas, stream(paint, Stream.LEAF), flower, pose, "leaf")
+        _draw_leaf(canvas, chance(paint, Component.LEAF), flower, pose, "leaf")
     if "petal" not in removed:
-        _draw_petals(canvas, stream(paint, Stream.PETAL), flower, pose, "petal")
+        _draw_petals(canvas, chance(paint, Component.PETAL), flower, pose, "petal")
     if "centre" not in removed:
-        _draw_centre(canvas, stream(paint, Stream.CENTRE), flower, pose, "centre")
+        _draw_centre(canvas, chance(paint, Component.CENTRE), flower, pose, "centre")
 
 
 def _draw_stem(
