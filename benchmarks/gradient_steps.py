@@ -26,7 +26,7 @@ from benchmarks.__main__ import commit, processor
 from benchmarks.report import markdown
 from xaibook.flowers.network import SmallResNet
 from xaicore.models.stems import for_small_images
-from xaicore.training import guided
+from xaicore.training import normalization
 from xaicore.training.interpretable_gradients import InterpretableGradient
 from xaicore.training.loop import Loss, cross_entropy
 
@@ -57,7 +57,7 @@ def steps(network: str, contender: str) -> dict[str, float]:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     if contender == "with PyTorch's batch norm":
-        guided.batch_norm = F.batch_norm  # type: ignore[assignment]
+        normalization.batch_norm = F.batch_norm  # type: ignore[assignment]
     side, make = NETWORKS[network]
     net = make().to(memory_format=torch.channels_last).train()
     images = torch.randn(BATCH, 3, side, side).contiguous(memory_format=torch.channels_last)

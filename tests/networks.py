@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from xaicore.attribution import METHODS
 from xaicore.classifier import Classifier
 
 QUICK = {
@@ -16,9 +17,9 @@ QUICK = {
     "smoothgrad": {"samples": 4},
     "gradient-shap": {"samples": 4},
 }
-"""Options that make methods quick enough for a test of all."""
+"""Options that make costly methods quick enough for a test of all; the others have none."""
 
-ATTENTION = {"raw-attention", "rollout", "tibav"}
+ATTENTION = {name for name, method in METHODS.items() if method.family == "attention"}
 
 NEUTRAL = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 

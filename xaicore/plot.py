@@ -1,63 +1,25 @@
-"""What the chapters draw more than once: overlays, grids and curves, in one visual language."""
+"""Drawing: maps over their images, grids of pictures, intervals by method."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-COLORMAP = "inferno"
-FAMILIES = {
-    "class activation": {
-        "cam": "CAM",
-        "grad-cam": "Grad-CAM",
-        "grad-cam++": "Grad-CAM++",
-        "xgrad-cam": "XGrad-CAM",
-        "layer-cam": "Layer-CAM",
-        "hires-cam": "HiRes-CAM",
-        "ablation-cam": "Ablation-CAM",
-        "score-cam": "Score-CAM",
-    },
-    "learned": {
-        "opti-cam": "Opti-CAM",
-        "extremal-perturbation": "Extremal perturbation",
-    },
-    "masking": {"rise": "RISE", "occlusion": "Occlusion"},
-    "gradient": {
-        "saliency": "Gradient",
-        "input-x-gradient": "Input × gradient",
-        "integrated-gradients": "Integrated gradients",
-        "smoothgrad": "SmoothGrad",
-        "guided-backprop": "Guided backprop",
-        "gradient-shap": "GradientSHAP",
-    },
-    "interpretation": {
-        "vebi": "VEBI",
-        "vebi-strided": "VEBI, with the grid",
-        "vebi-random": "VEBI, random channels",
-    },
-    "attention": {"raw-attention": "Raw attention", "rollout": "Rollout", "tibav": "TIBAV"},
-    "no explanation": {
-        "fake-cam": "Fake-CAM",
-        "noise": "Noise",
-        "centre": "Centre",
-        "edges": "Edges",
-        "colour": "Colour",
-        "silhouette": "Silhouette",
-        "mean-mask": "Mean mask",
-        "other-part": "Other part",
-        "coarse-mask": "Mask at 8 × 8",
-        "mask": "Mask",
-    },
-}
-"""The methods, by family, as the book writes them; last, maps that explain nothing."""
+from xaicore.attribution import METHODS
+from xaicore.attribution.explainer import Family
+from xaicore.interpretation import FITTED
 
-COLORS = {
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLORMAP = "inferno"
+COLORS: dict[Family, str] = {
     "class activation": "#0072B2",
     "learned": "#D55E00",
     "masking": "#E69F00",
@@ -66,40 +28,23 @@ COLORS = {
     "attention": "#CC79A7",
     "no explanation": "#7F7F7F",
 }
-"""One colour per family through the book: the Okabe-Ito set, safe for colour-blind readers."""
+"""One colour per family of methods: the Okabe-Ito set, safe for colour-blind readers."""
 
-LABELS = {method: label for family in FAMILIES.values() for method, label in family.items()}
-PALETTE = {method: COLORS[family] for family, names in FAMILIES.items() for method in names}
-PALETTE["cam"] = "#56B4E9"
 OTHER = "#000000"
-"""The colour of a method that the book does not know."""
+"""The colour of a method that is not known."""
 
 TILE = 1.25
 """Width and height of a picture in a grid, in inches."""
 
 
-def use_style() -> None:
-    """Set the look of the book's figures: quiet axes, legible text, colour-blind-safe colours."""
-    import seaborn as sns  # here, as it takes longer to load than the methods and metrics
+def labels() -> dict[str, str]:
+    """Return how each method is written, by its name, in the order of tables."""
+    return {name: method.label for name, method in (METHODS | FITTED).items()}
 
-    sns.set_theme(context="notebook", style="ticks", palette="colorblind")
-    mpl.rcParams.update(
-        {
-            "figure.dpi": 120,
-            "figure.facecolor": "white",
-            "savefig.bbox": "tight",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlesize": 10,
-            "axes.labelsize": 10,
-            "xtick.labelsize": 9,
-            "ytick.labelsize": 9,
-            "legend.fontsize": 9,
-            "legend.frameon": False,
-            "image.cmap": COLORMAP,
-            "image.interpolation": "nearest",
-        }
-    )
+
+def colors() -> dict[str, str]:
+    """Return the colour of each method, that of its family, by its name."""
+    return {name: COLORS[method.family] for name, method in (METHODS | FITTED).items()}
 
 
 def pixels(image: Tensor) -> np.ndarray:
@@ -170,7 +115,13 @@ def grid(
     return figure
 
 
-def intervals(summary: pd.DataFrame, ax: Axes, metric: str, label: str | None = None) -> None:
+def intervals(
+    summary: pd.DataFrame,
+    ax: Axes,
+    metric: str,
+    label: str | None = None,
+    palette: Mapping[str, str] | None = None,
+) -> None:
     """Draw the mean of a metric for each method, with its 95 % interval.
 
     Args:
@@ -178,14 +129,15 @@ def intervals(summary: pd.DataFrame, ax: Axes, metric: str, label: str | None = 
         ax: the axes to draw on.
         metric: the metric's name in the table.
         label: the axis label; the metric's name by default.
+        palette: the colour of each method; by default that of its family.
     """
-    table = summary.xs(metric, level="metric")
+    table, written, shades = summary.xs(metric, level="metric"), labels(), palette or colors()
     for position, (method, row) in enumerate(table.iterrows()):
-        ax.barh(position, row["mean"], color=PALETTE.get(method, OTHER), height=0.62)
+        ax.barh(position, row["mean"], color=shades.get(method, OTHER), height=0.62)
         ax.errorbar(row["mean"], position, xerr=row["half_width"], color="black", capsize=3)
     ax.set(
         yticks=range(len(table)),
-        yticklabels=[LABELS.get(method, method) for method in table.index],
+        yticklabels=[written.get(method, method) for method in table.index],
         ylim=(len(table) - 0.5, -0.5),
         xlabel=label or f"{metric} (%)",
     )

@@ -18,7 +18,7 @@ from xaicore import attribution as methods
 from xaicore.attribution import Explainer
 from xaicore.classifier import Classifier
 from xaicore.evaluation.tables import measure
-from xaicore.metrics import CausalProtocol, centre_maps, edge_maps, noise_maps
+from xaicore.metrics import CausalProtocol
 
 SEEDS = (0, 1, 2)
 NETWORKS = ("resnet18", "squeezenet1_0")
@@ -126,12 +126,13 @@ class Benchmark:
 
     def _floors(self) -> dict[str, Tensor]:
         """The maps that know nothing of the network."""
+        model = self.subject.classifier
         images = torch.stack([image for image, _ in self.subject.dataset])  # type: ignore[attr-defined]
-        noise = [noise_maps(image[None], seed) for seed, image in enumerate(images)]
+        noise = [methods.Noise(model, seed)(image[None]) for seed, image in enumerate(images)]
         return {
             "noise": torch.cat(noise),
-            "centre": centre_maps(images),
-            "edges": edge_maps(images),
+            "centre": methods.Centre(model)(images),
+            "edges": methods.Edges(model)(images),
         }
 
     def _refuses(self, method: str, make: Factory) -> bool:

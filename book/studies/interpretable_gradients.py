@@ -30,7 +30,6 @@ from xaicore.evaluation.tables import Truth, measure
 from xaicore.files import read_tensors, write_tensors
 from xaicore.metrics import CausalProtocol
 from xaicore.models.stems import averaged_downsampling
-from xaicore.training.guided import BothRules
 from xaicore.training.interpretable_gradients import (
     ERRORS,
     TARGETS,
@@ -38,6 +37,7 @@ from xaicore.training.interpretable_gradients import (
     both_gradients,
 )
 from xaicore.training.loop import InMemory, Loss, Recipe, augment, cross_entropy, train
+from xaicore.training.normalization import TwiceDifferentiable
 
 WIDTHS = (16, 32, 64)
 """Half of the book's own network, so that many can be trained."""
@@ -68,7 +68,7 @@ PERIOD = 4
 def gradient_penalty(net: nn.Module, images: Tensor, targets: Tensor, weight: float) -> Tensor:
     """Double backpropagation: the cross-entropy and the squared norm of its input gradient."""
     images = images.detach().requires_grad_()
-    with BothRules():
+    with TwiceDifferentiable():
         losses = F.cross_entropy(net(images), targets, reduction="none")
     (gradient,) = torch.autograd.grad(losses.sum(), images, create_graph=True)
     return losses.mean() + weight * gradient.square().flatten(1).sum(1).mean()

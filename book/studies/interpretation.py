@@ -13,7 +13,7 @@ from studies.vebi import DRAWS, HELD, TRAINING, features_of, kept, pictures
 from xaibook.flowers.trained import flower_classifier
 from xaibook.partbench import TWINS, reliance
 from xaibook.partbench.benchmark import SEEDS, Explain, explain
-from xaicore.attribution import GradCAM, GuidedBackprop
+from xaicore.attribution import Edges, GradCAM, GuidedBackprop
 from xaicore.classifier import Classifier
 from xaicore.interpretation import (
     VEBI,
@@ -30,7 +30,6 @@ from xaicore.interpretation import (
     stability,
 )
 from xaicore.metrics import (
-    edge_maps,
     iou_curve,
     randomized,
     relevance_mass_accuracy,
@@ -169,7 +168,7 @@ def shown(twin: Twin) -> pd.DataFrame:
         "vebi-strided": lambda: VEBI(classifier, features, smooth=False),
         "guided-backprop": lambda: GuidedBackprop(classifier),
         "grad-cam": lambda: GradCAM(classifier),
-        "edges": lambda: lambda images, _: edge_maps(images),
+        "edges": lambda: Edges(classifier),
     }
     for draw in range(MAPPED):
         moved = features.shuffled(draw)

@@ -23,7 +23,7 @@ from xaibook.partbench import (
     repainted,
 )
 from xaibook.partbench.benchmark import SEEDS
-from xaicore.attribution import METHODS, Explainer
+from xaicore.attribution import METHODS, Centre, Colour, Edges, Explainer, Noise
 from xaicore.classifier import Classifier
 from xaicore.files import replacing
 from xaicore.interpretation import (
@@ -32,7 +32,6 @@ from xaicore.interpretation import (
     identify,
     responses,
 )
-from xaicore.metrics import centre_maps, colour_maps, edge_maps, noise_maps
 
 Make = Callable[..., Explainer]
 
@@ -84,7 +83,9 @@ TOLD: dict[str, dict[str, object]] = {
 }
 """What is to be said of records: their pictures, settings, and the shares that are explained."""
 
-ATTENTION = {"raw-attention", "rollout", "tibav"}
+ATTENTION = {name for name, method in METHODS.items() if method.family == "attention"}
+FLOORS: dict[str, Make] = {floor.name: floor for floor in (Noise, Centre, Edges, Colour)}
+"""What stands beside the methods: the part-mask benchmark draws them itself."""
 
 
 @cache
@@ -116,7 +117,7 @@ def methods(task: str) -> dict[str, Make]:
         "vebi-strided": partial(vebi, task=task, smooth=False),
         "vebi-random": partial(vebi, task=task, control=0),
     }
-    plain: dict[str, Make] = {n: m for n, m in METHODS.items() if n not in ATTENTION}
+    plain: dict[str, Make] = {n: m for n, m in METHODS.items() if n not in ATTENTION | {*FLOORS}}
     return known | {name: SETTINGS.get(name, method) for name, method in plain.items()}
 
 
@@ -149,19 +150,6 @@ def benchmark() -> Iterator[pd.DataFrame]:
         yield kept(f"vebi.benchmark {labelled(name, every)}", partial(score, name, method, every))
 
 
-class Blind(Explainer):
-    """A map that knows nothing of the network, where an explanation is expected."""
-
-    cost = "nothing"
-
-    def __init__(self, classifier: Classifier, draw: Callable[[Tensor], Tensor]) -> None:
-        super().__init__(classifier)
-        self.draw = draw
-
-    def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
-        return self.draw(images)
-
-
 class Removals(Explainer):
     """Gives each part, evenly over its pixels, what its removal costs the class: the ceiling."""
 
@@ -184,17 +172,6 @@ class Removals(Explainer):
             even = parts / parts.sum((1, 2), keepdim=True).clamp_min(1)
             maps.append(((logits[0, target] - alone)[:, None, None] * even).sum(0, keepdim=True))
         return torch.stack(maps)
-
-
-FLOORS: dict[str, Make] = {
-    name: partial(Blind, draw=draw)
-    for name, draw in (
-        ("noise", noise_maps),
-        ("centre", centre_maps),
-        ("edges", edge_maps),
-        ("colour", colour_maps),
-    )
-}
 
 
 def interventions() -> Iterator[pd.DataFrame]:

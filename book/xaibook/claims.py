@@ -31,9 +31,9 @@ import pandas as pd
 import torch
 
 from xaibook.chapter import RECORDS, stored
+from xaibook.style import LABELS
 from xaicore.evaluation.tables import METRICS, NOT_PER_CENT, STANDARD_ERRORS
 from xaicore.html import typeset
-from xaicore.plot import LABELS
 
 HOLDS, UNDECIDED, CONTRADICTED = "holds", "undecided", "contradicted"
 REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly", "not reproduced"

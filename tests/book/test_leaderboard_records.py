@@ -14,7 +14,7 @@ from xaicore.attribution import METHODS
 from xaicore.evaluation.tables import paired_difference
 
 BLIND = ["noise", "centre", "edges", "colour", "silhouette"]
-KNOWN = {*METHODS, "vebi", "vebi-strided", "vebi-random"} - vebi.ATTENTION
+KNOWN = {*METHODS, "vebi", "vebi-strided", "vebi-random"} - vebi.ATTENTION - {*vebi.FLOORS}
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ def test_stored_records_are_whole(name):
     found = table.groupby("method")["image"].agg(["nunique", "size"])
     assert (found == images).all(axis=None)
     missing = set(METHODS) - ATTENTION - set(found.index)
-    assert missing <= {"cam", "extremal-perturbation"}
+    assert missing <= {"cam", "extremal-perturbation", "colour"}
     assert set(found.index) >= set(FLOORS)
     assert table[["p", "o"]].notna().all(axis=None)
     followed = table if name in FLOWERS else table[~table["method"].isin(FLOORS)]

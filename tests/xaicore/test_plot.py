@@ -11,8 +11,6 @@ from matplotlib.figure import Figure
 
 from tests.networks import pictures
 from xaicore import plot
-from xaicore.attribution import METHODS
-from xaicore.interpretation import FITTED
 
 
 def test_an_overlay_is_grey_where_the_map_is_zero_and_coloured_where_it_is_one() -> None:
@@ -35,14 +33,6 @@ def test_an_overlay_figure_has_one_column_per_image_and_a_scale() -> None:
     assert len(figure.axes) == 2 * 3 + 1
 
 
-def test_every_method_has_a_colour_and_a_label() -> None:
-    floors = {"noise", "centre", "edges", "colour", "silhouette", "mean-mask", "other-part"}
-    floors |= {"coarse-mask", "mask"}
-    controls = {"vebi-random", "vebi-strided"}
-    known = set(METHODS | FITTED) | floors | controls
-    assert set(plot.PALETTE) == set(plot.LABELS) == known
-
-
 def test_intervals_draw_one_bar_per_method() -> None:
     index = pd.MultiIndex.from_product(
         [["grad-cam", "opti-cam"], ["AG"]], names=["method", "metric"]
@@ -53,9 +43,15 @@ def test_intervals_draw_one_bar_per_method() -> None:
     assert [bar.get_width() for bar in ax.patches] == pytest.approx([10, 50])
     assert [label.get_text() for label in ax.get_yticklabels()] == ["Grad-CAM", "Opti-CAM"]
     assert ax.get_xlabel() == "AG (%)"
+    plain = [bar.get_facecolor() for bar in ax.patches]
+    assert plain == [mpl.colors.to_rgba(plot.colors()[m]) for m in ("grad-cam", "opti-cam")]
 
 
-def test_the_style_shows_pictures_unfiltered() -> None:
-    with mpl.rc_context():
-        plot.use_style()
-        assert mpl.rcParams["image.interpolation"] == "nearest"
+def test_intervals_take_a_palette_and_draw_what_is_not_known() -> None:
+    index = pd.MultiIndex.from_product([["mine", "cam"], ["AG"]], names=["method", "metric"])
+    summary = pd.DataFrame({"mean": [10.0, 50.0], "half_width": [1.0, 2.0]}, index=index)
+    ax = Figure().subplots()
+    plot.intervals(summary, ax, "AG", palette={"cam": "#56B4E9"})
+    shades = [mpl.colors.to_hex(bar.get_facecolor()).upper() for bar in ax.patches]
+    assert shades == [plot.OTHER, "#56B4E9"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["mine", "CAM"]

@@ -4,7 +4,6 @@ from xaicore.attribution.ablationcam import AblationCAM
 from xaicore.attribution.attention import TIBAV, AttentionRollout, RawAttention
 from xaicore.attribution.cam import (
     CAM,
-    FakeCAM,
     GradCAM,
     GradCAMPlusPlus,
     HiResCAM,
@@ -16,6 +15,7 @@ from xaicore.attribution.cam import (
 )
 from xaicore.attribution.explainer import Explainer
 from xaicore.attribution.extremal import ExtremalPerturbation
+from xaicore.attribution.floors import Centre, Colour, Edges, FakeCAM, Noise
 from xaicore.attribution.gradient import (
     GradientShap,
     GuidedBackprop,
@@ -29,27 +29,34 @@ from xaicore.attribution.perturbation import RISE, Occlusion
 from xaicore.attribution.scorecam import ScoreCAM
 
 METHODS: dict[str, type[Explainer]] = {
-    "cam": CAM,
-    "grad-cam": GradCAM,
-    "grad-cam++": GradCAMPlusPlus,
-    "xgrad-cam": XGradCAM,
-    "layer-cam": LayerCAM,
-    "hires-cam": HiResCAM,
-    "score-cam": ScoreCAM,
-    "ablation-cam": AblationCAM,
-    "opti-cam": OptiCAM,
-    "fake-cam": FakeCAM,
-    "rise": RISE,
-    "occlusion": Occlusion,
-    "extremal-perturbation": ExtremalPerturbation,
-    "saliency": Saliency,
-    "input-x-gradient": InputXGradient,
-    "integrated-gradients": IntegratedGradients,
-    "smoothgrad": SmoothGrad,
-    "guided-backprop": GuidedBackprop,
-    "gradient-shap": GradientShap,
-    "raw-attention": RawAttention,
-    "rollout": AttentionRollout,
-    "tibav": TIBAV,
+    method.name: method
+    for method in (
+        CAM,
+        GradCAM,
+        GradCAMPlusPlus,
+        XGradCAM,
+        LayerCAM,
+        HiResCAM,
+        AblationCAM,
+        ScoreCAM,
+        OptiCAM,
+        ExtremalPerturbation,
+        RISE,
+        Occlusion,
+        Saliency,
+        InputXGradient,
+        IntegratedGradients,
+        SmoothGrad,
+        GuidedBackprop,
+        GradientShap,
+        RawAttention,
+        AttentionRollout,
+        TIBAV,
+        FakeCAM,
+        Noise,
+        Centre,
+        Edges,
+        Colour,
+    )
 }
-"""The methods by the name the command line and the tables know them by."""
+"""The methods by name, in the order of tables."""

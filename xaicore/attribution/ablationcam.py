@@ -31,6 +31,8 @@ class AblationCAM(CAMExplainer):
         ValueError: ``batch_size`` is not positive.
     """
 
+    name = "ablation-cam"
+    label = "Ablation-CAM"
     cost = "1 F + K F above the layer"
 
     def __init__(self, classifier: Classifier, batch_size: int = 256) -> None:

@@ -32,6 +32,9 @@ class RawAttention(Explainer):
     Dosovitskiy et al., ICLR 2021; the baseline "RawAtt" of the Opti-CAM paper.
     """
 
+    name = "raw-attention"
+    label = "Raw attention"
+    family = "attention"
     cost = "1 F"
 
     def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
@@ -50,6 +53,9 @@ class AttentionRollout(Explainer):
     one forward, with attention computed explicitly. Source: Abnar and Zuidema, ACL 2020.
     """
 
+    name = "rollout"
+    label = "Rollout"
+    family = "attention"
     cost = "1 F"
 
     def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
@@ -78,6 +84,9 @@ class TIBAV(Explainer):
     Wolf, CVPR 2021.
     """
 
+    name = "tibav"
+    label = "TIBAV"
+    family = "attention"
     cost = "2 (F + B)"
 
     def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:

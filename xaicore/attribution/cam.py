@@ -8,16 +8,27 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from xaicore.attribution.capture import Capture, capture, full_precision
-from xaicore.attribution.explainer import Explainer, check_inputs, finite
+from xaicore.attribution.explainer import Explainer, Family, check_inputs, finite
 
 
 class CAMExplainer(Explainer):
-    """A method that needs one look at a layer, which ``explain_all`` lets several methods share."""
+    """A method that reads a captured layer, so that several methods can share one capture."""
+
+    family: ClassVar[Family] = "class activation"
+
+    def of(self, captured: Capture) -> Tensor:
+        """Return the saliency ``(B, 1, H, W)`` of captured images, as a call gives it.
+
+        Args:
+            captured: what ``capture`` shows of this method's classifier.
+        """
+        return self.saliency(finite(self._map(captured)), captured.images.shape[-2:])
 
     def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
         return self._map(capture(self.classifier, images, targets))
@@ -30,13 +41,13 @@ class CAMExplainer(Explainer):
 def explain_all(
     explainers: Mapping[str, Explainer], images: Tensor, targets: Tensor | int | None = None
 ) -> dict[str, Tensor]:
-    """Explain images by several methods; those that look at the same layer share one look.
+    """Explain images by several methods; those that read the same layer share its capture.
 
     Cost: all gradient-based class activation maps together take one forward and one backward to the
     layer; every other method its own cost, less the forward where it starts from the same features.
 
     Args:
-        explainers: the methods, by name. Methods share a look if they share a classifier.
+        explainers: the methods, by name. Methods share a capture if they share a classifier.
         images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
         targets: the classes ``(B,)``, one class for all, or ``None`` for the predicted ones.
 
@@ -47,29 +58,14 @@ def explain_all(
     maps = {}
     for name, explainer in explainers.items():
         classifier = explainer.classifier
-        if isinstance(explainer, CAMExplainer) and id(classifier) not in captures:
+        if not isinstance(explainer, CAMExplainer):
+            maps[name] = explainer(images, targets)
+            continue
+        if id(classifier) not in captures:
             checked = check_inputs(classifier, images, targets)
             captures[id(classifier)] = capture(classifier, images, checked)
-        maps[name] = explained(explainer, images, targets, captures.get(id(classifier)))
+        maps[name] = explainer.of(captures[id(classifier)])
     return maps
-
-
-def explained(
-    explainer: Explainer, images: Tensor, targets: Tensor | int | None, captured: Capture | None
-) -> Tensor:
-    """Return the saliency of images, from a look at the layer if the method can use it.
-
-    Args:
-        explainer: the method.
-        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
-        targets: the classes, as for ``Explainer``.
-        captured: what the method's classifier showed of these images and targets, if it is there.
-    """
-    if captured is not None and isinstance(explainer, CAMExplainer):
-        raw = finite(explainer._map(captured))
-    else:
-        raw = explainer.raw(images, targets)
-    return explainer.saliency(raw, images.shape[-2:])
 
 
 class CAM(CAMExplainer):
@@ -81,6 +77,8 @@ class CAM(CAMExplainer):
     every call. Cost: one forward. Source: Zhou et al., CVPR 2016.
     """
 
+    name = "cam"
+    label = "CAM"
     cost = "1 F"
 
     def _map(self, captured: Capture) -> Tensor:
@@ -102,6 +100,8 @@ class GradCAM(CAMExplainer):
     Cost: one forward, one backward to the layer. Source: Selvaraju et al., ICCV 2017.
     """
 
+    name = "grad-cam"
+    label = "Grad-CAM"
     cost = "1 F + 1 B to the layer"
 
     def _map(self, captured: Capture) -> Tensor:
@@ -120,6 +120,8 @@ class GradCAMPlusPlus(CAMExplainer):
     the sum. Cost: that of Grad-CAM. Source: Chattopadhay et al., WACV 2018.
     """
 
+    name = "grad-cam++"
+    label = "Grad-CAM++"
     cost = "1 F + 1 B to the layer"
 
     def _map(self, captured: Capture) -> Tensor:
@@ -139,6 +141,8 @@ class XGradCAM(CAMExplainer):
     2020.
     """
 
+    name = "xgrad-cam"
+    label = "XGrad-CAM"
     cost = "1 F + 1 B to the layer"
 
     def _map(self, captured: Capture) -> Tensor:
@@ -156,6 +160,8 @@ class LayerCAM(CAMExplainer):
     Cost: that of Grad-CAM. Source: Jiang et al., IEEE TIP 2021.
     """
 
+    name = "layer-cam"
+    label = "Layer-CAM"
     cost = "1 F + 1 B to the layer"
 
     def _map(self, captured: Capture) -> Tensor:
@@ -171,25 +177,12 @@ class HiResCAM(CAMExplainer):
     a linear layer. Cost: that of Grad-CAM. Source: Draelos and Carin, 2020.
     """
 
+    name = "hires-cam"
+    label = "HiRes-CAM"
     cost = "1 F + 1 B to the layer"
 
     def _map(self, captured: Capture) -> Tensor:
         return (captured.gradient * captured.features).sum(dim=1, keepdim=True).relu()
-
-
-class FakeCAM(Explainer):
-    """A map that explains nothing: one everywhere, zero at the top-left pixel.
-
-    It keeps nearly the whole image, so a metric that it wins does not measure explanation.
-    Cost: nothing. Source: Poppi et al., CVPR Workshops 2021.
-    """
-
-    cost = "none"
-
-    def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
-        maps = torch.ones_like(images[:, :1])
-        maps[..., 0, 0] = 0
-        return maps
 
 
 def combine(weights: Tensor, features: Tensor) -> Tensor:

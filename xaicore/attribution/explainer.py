@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from xaicore.classifier import Classifier
 from xaicore.masking import normalize, upsample
+
+Family = Literal[
+    "class activation",
+    "learned",
+    "masking",
+    "gradient",
+    "interpretation",
+    "attention",
+    "no explanation",
+]
+"""The kinds of methods; the last are maps that know nothing of the network."""
 
 
 class Explainer(ABC):
@@ -25,13 +36,22 @@ class Explainer(ABC):
     convolutions do so with oneDNN and NNPACK disabled (``torch.backends``); with them torch chooses
     kernels by the size of the batch, as it does for linear layers and attention.
 
+    A method of the package says on its class, once, what it is called and what it costs; tables,
+    figures and the command line follow.
+
     Args:
         classifier: the classifier to explain, in evaluation mode.
 
     Attributes:
+        name: what the command line and the records call it, ``"grad-cam"``.
+        label: how it is written for readers, ``"Grad-CAM"``.
+        family: its kind, which gives it the colour that it is drawn in.
         cost: what a map costs, in forwards F and backwards B of the network per image.
     """
 
+    name: ClassVar[str]
+    label: ClassVar[str]
+    family: ClassVar[Family]
     cost: ClassVar[str]
 
     def __init__(self, classifier: Classifier) -> None:

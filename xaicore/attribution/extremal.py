@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms.v2.functional import gaussian_blur
 
 from xaicore.attribution.capture import frozen, full_precision, gradients_on, own
 from xaicore.attribution.explainer import Explainer, resolve_targets
@@ -73,6 +72,9 @@ class ExtremalPerturbation(Explainer):
         ValueError: a number is out of its range.
     """
 
+    name = "extremal-perturbation"
+    label = "Extremal perturbation"
+    family = "learned"
     cost = "1 F + areas · T (F + B)"
 
     def __init__(
@@ -187,6 +189,8 @@ def within(masks: Tensor, size: torch.Size, step: int) -> Tensor:
 
 def blur_pyramid(images: Tensor) -> Tensor:
     """Return images ``(B, L, 3, H, W)`` from strongly blurred to as they are."""
+    from torchvision.transforms.v2.functional import gaussian_blur
+
     side = min(images.shape[-2:])
     blurred = []
     for level in range(LEVELS - 1):

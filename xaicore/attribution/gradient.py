@@ -1,4 +1,4 @@
-r"""Gradients with respect to single pixels, computed by captum behind the common contract.
+r"""Gradients with respect to single pixels.
 
 With :math:`y_c` the logit of the class, :math:`x` the pixels in ``[0, 1]`` (the classifier
 normalises them itself) and :math:`\partial y_c / \partial x` its gradient, ``(B, 3, H, W)``, one
@@ -14,22 +14,20 @@ the images of a batch in turn, ``batch_size`` copies of one image to a forward. 
 forward as a batch of images would, so turn by turn is no slower, and what an image gives is summed
 in an order that does not depend on the images beside it. Draws depend on the seed and the size of
 the image alone: every image of a batch sees the same ones, and the global random state is neither
-read nor moved. Captum's ``NoiseTunnel`` and ``GradientShap`` draw anew for each image from the
-global state; so the draws are made here, the gradients by captum.
+read nor moved; captum's ``NoiseTunnel`` and ``GradientShap`` draw anew for each image from it.
 """
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 
 import torch
-from captum import attr
-from torch import Tensor, nn
+from torch import Tensor
 
 from xaicore.attribution.capture import frozen, full_precision, gradients_on, own
 from xaicore.attribution.explainer import Explainer, resolve_targets
+from xaicore.attribution.rules import GuidedRule
 from xaicore.classifier import Classifier
 from xaicore.masking import removed
 
@@ -47,6 +45,7 @@ def evidence(attribution: Tensor) -> Tensor:
 class PixelGradient(Explainer):
     """A method whose raw map, at the size of the image, comes from gradients of its pixels."""
 
+    family = "gradient"
     pool = staticmethod(evidence)
 
     def attribution(self, images: Tensor, targets: Tensor | None) -> Tensor:
@@ -70,19 +69,15 @@ class PixelGradient(Explainer):
         """Compute the attribution; gradients are recorded, the batch is not empty."""
 
 
-class TargetLogit(nn.Module):
-    """The classifier as a module that returns the target's logit ``(B,)``, parameters constant."""
+def gradient_of_logit(classifier: Classifier, images: Tensor, targets: Tensor | None) -> Tensor:
+    r"""Return :math:`\partial y_c / \partial x` of images that are a leaf, ``(B, 3, H, W)``.
 
-    def __init__(self, classifier: Classifier, targets: Tensor | None) -> None:
-        super().__init__()
-        self.classifier = classifier
-        self.targets = targets
-        self.network = frozen(classifier)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return :math:`y_c` of images ``(B, 3, H, W)``."""
-        logits = self.network(images)
-        return logits.gather(1, resolve_targets(self.targets, logits)[:, None])[:, 0]
+    Cost: one forward, one backward; no gradient for any parameter.
+    """
+    pixels = images.requires_grad_()
+    logits = frozen(classifier)(pixels)
+    chosen = logits.gather(1, resolve_targets(targets, logits)[:, None])
+    return torch.autograd.grad(chosen.sum(), pixels)[0]
 
 
 class Saliency(PixelGradient):
@@ -93,12 +88,13 @@ class Saliency(PixelGradient):
     Cost: one forward, one backward. Source: Simonyan et al., ICLR Workshops 2014.
     """
 
+    name = "saliency"
+    label = "Gradient"
     cost = "1 F + 1 B"
     pool = staticmethod(magnitude)
 
     def _attribute(self, images: Tensor, targets: Tensor | None) -> Tensor:
-        logit = TargetLogit(self.classifier, targets)
-        return attr.Saliency(logit).attribute(images.requires_grad_(), abs=False)
+        return gradient_of_logit(self.classifier, images, targets)
 
 
 class InputXGradient(PixelGradient):
@@ -110,11 +106,12 @@ class InputXGradient(PixelGradient):
     Cost: one forward, one backward. Source: Shrikumar et al., 2016.
     """
 
+    name = "input-x-gradient"
+    label = "Input × gradient"
     cost = "1 F + 1 B"
 
     def _attribute(self, images: Tensor, targets: Tensor | None) -> Tensor:
-        logit = TargetLogit(self.classifier, targets)
-        return attr.InputXGradient(logit).attribute(images.requires_grad_())
+        return images * gradient_of_logit(self.classifier, images, targets)
 
 
 class GuidedBackprop(PixelGradient):
@@ -123,30 +120,23 @@ class GuidedBackprop(PixelGradient):
     .. math:: S^c = \max_{\text{colour}} \Big| \frac{\partial_G y_c}{\partial x} \Big|, \qquad
         \delta_u = \mathbb 1[u > 0]\, [\delta_v]_+ \ \text{at every}\ v = \mathrm{relu}(u)
 
-    The rule acts on ``nn.ReLU`` modules; any other activation passes the plain gradient.
+    The rule acts on every ReLU and ReLU6, be it a module, a function or in place (``rules``).
     Cost: one forward, one backward. Source: Springenberg et al., ICLR Workshops 2015.
 
     Raises:
-        ValueError: the network has no ``nn.ReLU``; for other activations there is no guided rule.
+        ValueError: called: no such activation runs, or one for which there is no guided rule.
     """
 
+    name = "guided-backprop"
+    label = "Guided backprop"
     cost = "1 F + 1 B"
     pool = staticmethod(magnitude)
 
-    def __init__(self, classifier: Classifier) -> None:
-        super().__init__(classifier)
-        if not any(isinstance(module, nn.ReLU) for module in classifier.modules()):
-            raise ValueError(
-                f"GuidedBackprop needs a network with nn.ReLU modules, and this "
-                f"{type(classifier.net).__name__} has none: the guided rule is defined for ReLU "
-                "alone (not GELU, SiLU or a function such as torch.relu); use Saliency"
-            )
-
     def _attribute(self, images: Tensor, targets: Tensor | None) -> Tensor:
-        logit = TargetLogit(self.classifier, targets)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Setting backward hooks on ReLU")
-            return attr.GuidedBackprop(logit).attribute(images.requires_grad_())
+        with GuidedRule() as rule:
+            gradient = gradient_of_logit(self.classifier, images, targets)
+        rule.check_met(self.classifier.net)
+        return gradient
 
 
 class AveragedGradient(PixelGradient):
@@ -167,11 +157,12 @@ class AveragedGradient(PixelGradient):
 
     def _gradient(self) -> Callable[[Tensor, int], Tensor]:
         """Return the gradient of a class's logit as a function of pixels ``(m, 3, H, W)``."""
-        saliency = attr.Saliency(frozen(self.classifier))
+        network = frozen(self.classifier)
 
         def gradient(copies: Tensor, target: int) -> Tensor:
             copies = copies.contiguous(memory_format=torch.channels_last).requires_grad_()
-            return full_precision(saliency.attribute(copies, target=target, abs=False))
+            logit = network(copies)[:, target].sum()
+            return full_precision(torch.autograd.grad(logit, copies)[0])
 
         return gradient
 
@@ -197,6 +188,8 @@ class IntegratedGradients(AveragedGradient):
         ValueError: a number is not positive.
     """
 
+    name = "integrated-gradients"
+    label = "Integrated gradients"
     cost = "1 F + n (F + B)"
 
     def __init__(
@@ -211,6 +204,8 @@ class IntegratedGradients(AveragedGradient):
         self.baseline = baseline
 
     def _attribute(self, images: Tensor, targets: Tensor | None) -> Tensor:
+        from captum import attr
+
         start = removed(images, self.baseline, self.classifier.mean).expand_as(images)
         integrated = attr.IntegratedGradients(frozen(self.classifier))
         found = [
@@ -251,6 +246,8 @@ class SmoothGrad(AveragedGradient):
         ValueError: a number is not positive, or ``noise`` is negative.
     """
 
+    name = "smoothgrad"
+    label = "SmoothGrad"
     cost = "1 F + n (F + B)"
     pool = staticmethod(magnitude)
 
@@ -305,6 +302,8 @@ class GradientShap(AveragedGradient):
         ValueError: a number is not positive, or ``noise`` is negative.
     """
 
+    name = "gradient-shap"
+    label = "GradientSHAP"
     cost = "1 F + n (F + B)"
 
     def __init__(

@@ -179,6 +179,9 @@ class OptiCAM(CAMExplainer):
         TypeError: ``initial`` is no tensor.
     """
 
+    name = "opti-cam"
+    label = "Opti-CAM"
+    family = "learned"
     cost = "1 F + T (F + B)"
 
     def __init__(

@@ -56,6 +56,8 @@ class MaskedImages:
 class Perturbation(Explainer):
     """A method that shows the network masked images, without gradients."""
 
+    family = "masking"
+
     def __init__(self, classifier: Classifier, baseline: str | Tensor, batch_size: int) -> None:
         super().__init__(classifier)
         if batch_size < 1:
@@ -110,6 +112,8 @@ class RISE(Perturbation):
         ValueError: a number is out of its range.
     """
 
+    name = "rise"
+    label = "RISE"
     cost = "1 F + N F"
 
     def __init__(
@@ -183,6 +187,8 @@ class Occlusion(Perturbation):
         ValueError: a number is not positive, the windows leave gaps, or exceed the image.
     """
 
+    name = "occlusion"
+    label = "Occlusion"
     cost = "1 F + (number of windows) F"
 
     def __init__(

@@ -44,6 +44,8 @@ class ScoreCAM(CAMExplainer):
         ValueError: ``score`` is unknown, or ``batch_size`` is not positive.
     """
 
+    name = "score-cam"
+    label = "Score-CAM"
     cost = "(1 + K) F"
 
     def __init__(

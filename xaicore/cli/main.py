@@ -148,7 +148,7 @@ def _explain(options: argparse.Namespace) -> None:
     name = _class_name(classifier, chosen)
     figure = plot.grid(
         {"": [plot.pixels(images[0]), plot.blend(images[0], maps[0])]},
-        [f"what {options.model} sees", f"{plot.LABELS[options.method]}: {name}"],
+        [f"what {options.model} sees", f"{METHODS[options.method].label}: {name}"],
         tile=3.2,
         colorbar=True,
     )

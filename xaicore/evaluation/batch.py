@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from xaicore.attribution.cam import CAMExplainer, explained
+from xaicore.attribution.cam import CAMExplainer
 from xaicore.attribution.capture import Capture, capture, own
 from xaicore.attribution.explainer import Explainer, check_inputs, resolve_targets
 from xaicore.classifier import Classifier
@@ -234,7 +234,9 @@ class Batch:
         images = self.shown.images
         if isinstance(method, Explainer):
             captured = self.captured if method.classifier is self.classifier else None
-            return explained(method, images, self.targets, captured).to(images)
+            if isinstance(method, CAMExplainer) and captured is not None:
+                return method.of(captured).to(images)
+            return method(images, self.targets).to(images)
         maps = method[list(self.shown.indices)].to(images)
         return normalize(upsample(maps, images.shape[-2:]))
 

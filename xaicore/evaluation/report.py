@@ -75,7 +75,7 @@ class Summary:
     @cached_property
     def means(self) -> pd.DataFrame:
         """The mean of each metric for each method, with 95 % intervals, as it is shown."""
-        return as_table(self.summarized, plot.LABELS).rename_axis("method")
+        return as_table(self.summarized, plot.labels()).rename_axis("method")
 
     @cached_property
     def counts(self) -> pd.DataFrame:
@@ -83,7 +83,7 @@ class Summary:
         counts = self.summarized["n"]
         if counts.nunique() == 1:
             return pd.DataFrame()
-        return counts.unstack("metric", sort=False).rename(plot.LABELS).rename_axis(columns=None)
+        return counts.unstack("metric", sort=False).rename(plot.labels()).rename_axis(columns=None)
 
     @cached_property
     def differences(self) -> pd.DataFrame:
@@ -94,7 +94,7 @@ class Summary:
             return pd.DataFrame()
         found = pd.concat(parts, names=["method"])
         order = list(self.records["metric"].unique())
-        return as_table(found.reindex(order, level="metric"), plot.LABELS)
+        return as_table(found.reindex(order, level="metric"), plot.labels())
 
     @cached_property
     def failures(self) -> pd.DataFrame:

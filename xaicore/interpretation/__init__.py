@@ -25,7 +25,7 @@ from xaicore.interpretation.lasso import NormalEquations, kkt_residual, mu_lasso
 from xaicore.interpretation.responses import Layer, Responses, responses
 from xaicore.interpretation.vebi import VEBI, Decoupled
 
-FITTED: dict[str, type[Explainer]] = {"vebi": VEBI}
+FITTED: dict[str, type[Explainer]] = {VEBI.name: VEBI}
 """Methods that are fitted to a data set before they explain, by name; built in Python alone."""
 
 __all__ = [

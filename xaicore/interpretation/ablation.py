@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -16,6 +16,9 @@ from xaicore.attribution.tokens import from_grid, to_grid
 from xaicore.classifier import Classifier
 from xaicore.interpretation.features import RelevantFeatures
 from xaicore.interpretation.responses import in_batches
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Seen = dict[bytes, tuple[Tensor, Tensor]]
 
@@ -56,6 +59,8 @@ def ablation_curves(
     Raises:
         ValueError: a number is out of its range, or the images cannot be used.
     """
+    import pandas as pd
+
     check_batch_size(batch_size)
     if not 1 <= step <= most or draws < 0:
         raise ValueError(
@@ -99,9 +104,9 @@ def _curve(
     """
     device = classifier.mean.device
     resolve_targets(targets, features.W.new_empty(len(targets), features.W.shape[1]))
-    ranks = _ranks(features)[:, targets].T
+    places = _places(features)[:, targets].T
     for k in counts:
-        kept = ranks >= k
+        kept = places >= k
         key = kept.numpy().tobytes()
         if key not in seen:
             with silenced(classifier, features, kept, images.shape[-2:]):
@@ -140,10 +145,10 @@ def silenced(
         yield
 
 
-def _ranks(features: RelevantFeatures) -> Tensor:
+def _places(features: RelevantFeatures) -> Tensor:
     """Return each feature's place among those relevant for a class, ``(m, C)``; m if it is not."""
-    ranks = torch.full(features.W.shape, len(features.W))
+    places = torch.full(features.W.shape, len(features.W))
     for target in range(features.W.shape[1]):
         rows = features.of_class(target)
-        ranks[rows, target] = torch.arange(len(rows))
-    return ranks
+        places[rows, target] = torch.arange(len(rows))
+    return places

@@ -14,7 +14,7 @@ from xaicore.attribution.explainer import check_batch_size, check_inputs
 from xaicore.classifier import Classifier
 from xaicore.interpretation.features import RelevantFeatures, Unit
 from xaicore.interpretation.fields import Field, receptive_fields
-from xaicore.interpretation.responses import Look, Responses, in_batches
+from xaicore.interpretation.responses import Responses, Watcher, in_batches
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ def visualise(
         return []
     shown = torch.cat(list(chosen.values())).unique()
     units = {row: features.units[row] for row in chosen}
-    images, peaks = _look(classifier, Subset(dataset, shown.tolist()), units, batch_size)
+    images, peaks = _peaks(classifier, Subset(dataset, shown.tolist()), units, batch_size)
     layers = dict.fromkeys(unit.layer.partition(":")[0] for unit in units.values())
     fields = receptive_fields(classifier, images.shape[-2:], layers)
     visualisations = []
@@ -119,7 +119,7 @@ def _strongest(responses: Tensor, members: Tensor, count: int) -> Tensor:
 
 
 @torch.no_grad()
-def _look(
+def _peaks(
     classifier: Classifier,
     images: Dataset[tuple[Tensor, int]],
     units: Mapping[int, Unit],
@@ -131,12 +131,12 @@ def _look(
     pixels, peaks = [], dict[int, list[Tensor]]((row, []) for row in units)
     for batch, _ in in_batches(images, batch_size):
         check_inputs(classifier, batch, None)
-        look = Look(batch, keep=layers)
-        with watched(classifier, modules, look.see):
+        watcher = Watcher(batch, keep=layers)
+        with watched(classifier, modules, watcher.see):
             classifier(batch.to(classifier.mean.device))
         pixels.append(batch)
         for row, unit in units.items():
-            maps = look.maps[unit.layer][:, unit.channel].cpu()
+            maps = watcher.maps[unit.layer][:, unit.channel].cpu()
             flat = maps.flatten(1).argmax(1)
             peaks[row].append(torch.stack([flat // maps.shape[2], flat % maps.shape[2]], dim=1))
     return torch.cat(pixels), {row: torch.cat(parts) for row, parts in peaks.items()}

@@ -3,8 +3,7 @@ r"""Back-project whole channels to the image, by guided backpropagation and with
 Inside ``with BackwardRules():`` a network computes what it always computes, but two operations hand
 another signal back:
 
-- a ReLU :math:`v = \mathrm{relu}(u)` passes what is positive, :math:`\delta_u = \mathbb 1[u > 0]\,
-  [\delta_v]_+` (guided backpropagation: Springenberg et al., ICLR Workshops 2015);
+- a rectifier passes what is positive (guided backpropagation: ``attribution.rules``);
 - a convolution of stride s > 1 hands its signal down on a lattice of period s. Instead, the signal
   is enlarged to the size that the convolution would put out with stride 1, each position taking the
   value of its nearest neighbour, and handed down with stride 1 (Oramas et al., ICLR 2019). The
@@ -24,56 +23,35 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 from torch.nn.modules.utils import _pair
-from torch.overrides import TorchFunctionMode
 
 from xaicore.attribution.capture import frozen, full_precision, gradients_on, own, watched
+from xaicore.attribution.rules import GuidedRule
 from xaicore.classifier import Classifier
-from xaicore.interpretation.responses import Look
+from xaicore.interpretation.responses import Watcher
 
 
-class BackwardRules(TorchFunctionMode):
-    """Change what ReLU and strided convolution hand back, while this is active.
+class BackwardRules(GuidedRule):
+    """Change what rectifiers and strided convolutions hand back, while this is active.
 
     Args:
-        guided: whether a ReLU holds back what is negative.
+        guided: whether a rectifier holds back what is negative.
         smooth: whether strided convolutions spread what they hand down.
+
+    Raises:
+        ValueError: guided, and an activation runs for which there is no guided rule.
     """
 
     def __init__(self, guided: bool = True, smooth: bool = True) -> None:
-        super().__init__()
-        self.guided = guided
+        super().__init__(guided)
         self.smooth = smooth
 
     def __torch_function__(
-        self, function: Callable, types: Any, args: Sequence = (), kwargs: dict | None = None
+        self, function: Callable, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         """Run one operation of torch, recorded with its rule if it has one."""
-        kwargs = kwargs or {}
-        name = function.__name__
-        if self.guided and name in ("relu", "relu_"):
-            return _guided_relu(name, *args, **kwargs)
-        if self.smooth and name == "conv2d":
-            return _smooth_conv(*args, **kwargs)
-        return function(*args, **kwargs)
-
-
-def _guided_relu(name: str, input: Tensor, inplace: bool = False) -> Tensor:
-    return _GuidedReLU.apply(input, inplace or name == "relu_")
-
-
-class _GuidedReLU(Function):
-    @staticmethod
-    def forward(ctx: Any, u: Tensor, inplace: bool) -> Tensor:
-        v = u.clamp_min_(0) if inplace else u.clamp_min(0)
-        if inplace:
-            ctx.mark_dirty(u)
-        ctx.save_for_backward(v)
-        return v
-
-    @staticmethod
-    def backward(ctx: Any, signal: Tensor) -> tuple[Tensor, None]:
-        (v,) = ctx.saved_tensors
-        return signal.clamp_min(0) * (v > 0), None
+        if self.smooth and function is F.conv2d:
+            return _smooth_conv(*args, **kwargs or {})
+        return super().__torch_function__(function, types, args, kwargs)
 
 
 def _smooth_conv(
@@ -133,24 +111,25 @@ def back_project(
         images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
         layer: the layer's name.
         channels: the channel of each image ``(B,)``, or one for all.
-        guided: whether a ReLU holds back what is negative.
+        guided: whether a rectifier holds back what is negative.
         smooth: whether strided convolutions spread what they hand down.
 
     Returns:
         The signal that reaches each colour of each pixel, ``(B, 3, H, W)``, detached.
 
     Raises:
-        ValueError: the network has no such layer or channel.
+        ValueError: the network has no such layer or channel, or, guided, an activation for which
+            there is no guided rule.
     """
-    look = Look(images, keep=[layer])
-    with gradients_on(), watched(classifier, [layer.partition(":")[0]], look.see):
+    watcher = Watcher(images, keep=[layer])
+    with gradients_on(), watched(classifier, [layer.partition(":")[0]], watcher.see):
         pixels = own(images).requires_grad_()
         with BackwardRules(guided, smooth):
             frozen(classifier)(pixels)
-        if layer not in look.maps:
+        if layer not in watcher.maps:
             raise ValueError(f"layer '{layer}' did not run on these images")
         seeds = {layer: torch.as_tensor(channels).expand(len(images))}
-        return hand_back(pixels, look.maps, seeds)
+        return hand_back(pixels, watcher.maps, seeds)
 
 
 def hand_back(pixels: Tensor, maps: Mapping[str, Tensor], channels: Mapping[str, Tensor]) -> Tensor:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import pandas as pd
 import torch
 from torch import Tensor
 
 from xaicore.interpretation.lasso import NormalEquations, mu_lasso
 from xaicore.interpretation.responses import Layer, Responses
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MU = 10.0
 """The bound in the authors' code, for responses on this scale (5 for their flowers)."""
@@ -77,6 +79,8 @@ class RelevantFeatures:
         Args:
             classes: the names of the classes; ``None``: their numbers.
         """
+        import pandas as pd
+
         units = self.units
         rows = [
             {
@@ -144,6 +148,8 @@ def mu_path(
         relevant ones, ``norm``, the sum of their weights, ``bound``, whether it reaches ``mu``, and
         ``error``, the mean squared error of the regression.
     """
+    import pandas as pd
+
     largest, rows = largest_mu(equations), []
     for fraction in fractions:
         mu = fraction * largest

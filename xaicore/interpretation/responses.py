@@ -123,13 +123,13 @@ def responses(
     for pixels, classes in in_batches(dataset, batch_size):
         images = pixels.to(device)
         check_inputs(classifier, images, None)
-        look = Look(images, spatial_only=layers is None)
-        with torch.no_grad(), watched(classifier, names, look.see):
+        watcher = Watcher(images, spatial_only=layers is None)
+        with torch.no_grad(), watched(classifier, names, watcher.see):
             logits = classifier(images)
-        check_not_logits(look.energies, logits)
+        check_not_logits(watcher.energies, logits)
         yield Responses(
-            x=share(look.energies),
-            layers=tuple(Layer(name, e.shape[1]) for name, e in look.energies.items()),
+            x=share(watcher.energies),
+            layers=tuple(Layer(name, e.shape[1]) for name, e in watcher.energies.items()),
             predicted=logits.argmax(1).cpu(),
             true=classes,
             num_classes=logits.shape[1],
@@ -141,8 +141,8 @@ def in_batches(dataset: Dataset[tuple[Tensor, int]], batch_size: int) -> DataLoa
     return DataLoader(dataset, batch_size=batch_size, generator=torch.Generator())
 
 
-class Look:
-    """What one forward pass shows of many layers; ``see`` is for ``capture.watched``.
+class Watcher:
+    """What is kept of many layers in one forward pass; ``see`` is for ``capture.watched``.
 
     Args:
         images: the images that pass, whose size says how tokens lie on them.

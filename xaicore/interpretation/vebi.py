@@ -12,7 +12,7 @@ from xaicore.attribution.explainer import Explainer, check_inputs, finite, resol
 from xaicore.classifier import Classifier
 from xaicore.interpretation.backprojection import BackwardRules, hand_back
 from xaicore.interpretation.features import RelevantFeatures, Unit
-from xaicore.interpretation.responses import Look, share
+from xaicore.interpretation.responses import Watcher, share
 from xaicore.masking import normalize
 
 
@@ -54,14 +54,18 @@ class VEBI(Explainer):
         classifier: the classifier to explain, in evaluation mode.
         features: the relevant features of this classifier.
         count: how many features are shown, as in the authors' code.
-        guided: whether a ReLU holds back what is negative.
+        guided: whether a rectifier holds back what is negative.
         smooth: whether strided convolutions spread what they hand down.
 
     Raises:
         TypeError: ``features`` are none.
-        ValueError: ``count`` is not positive.
+        ValueError: ``count`` is not positive. Called: guided, an activation runs for which there is
+            no guided rule.
     """
 
+    name = "vebi"
+    label = "VEBI"
+    family = "interpretation"
     cost = "1 F + n B from the features' layers"
 
     def __init__(
@@ -98,16 +102,16 @@ class VEBI(Explainer):
         checked = check_inputs(self.classifier, images, targets)
         if not len(images):
             return self._nothing(images)
-        look = Look(images, keep=self._shown_layers())
+        watcher = Watcher(images, keep=self._shown_layers())
         layers = dict.fromkeys(layer.name.partition(":")[0] for layer in self.features.layers)
-        with gradients_on(), watched(self.classifier, layers, look.see):
+        with gradients_on(), watched(self.classifier, layers, watcher.see):
             pixels = own(images).requires_grad_()
             with BackwardRules(self.guided, self.smooth):
                 logits = frozen(self.classifier)(pixels)
             classes = own(resolve_targets(checked, logits.detach()))
-            self._check(look, logits)
-            scores, rows = self._strongest(look, classes)
-            maps = [self._map(pixels, look, column) for column in rows.T]
+            self._check(watcher, logits)
+            scores, rows = self._strongest(watcher, classes)
+            maps = [self._map(pixels, watcher, column) for column in rows.T]
         units = self.features.units
         names = [[units[i] for i in row if i >= 0] for row in rows.tolist()]
         return Decoupled(torch.cat(maps, dim=1), tuple(map(tuple, names)), scores, classes)
@@ -120,8 +124,8 @@ class VEBI(Explainer):
         pairs = zip(self.features.layers, weights, strict=True)
         return {layer.name for layer, weight in pairs if weight.any()}
 
-    def _check(self, look: Look, logits: Tensor) -> None:
-        seen = {name: energy.shape[1] for name, energy in look.energies.items()}
+    def _check(self, watcher: Watcher, logits: Tensor) -> None:
+        seen = {name: energy.shape[1] for name, energy in watcher.energies.items()}
         known = [layer for layer in self.features.layers if seen.get(layer.name) != layer.channels]
         if known or logits.shape[1] != self.features.W.shape[1]:
             raise ValueError(
@@ -129,9 +133,9 @@ class VEBI(Explainer):
                 "identify(responses(classifier, dataset)) finds this one's"
             )
 
-    def _strongest(self, look: Look, classes: Tensor) -> tuple[Tensor, Tensor]:
+    def _strongest(self, watcher: Watcher, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Return scores ``(B, count)`` and rows of W, -1 where no further one responds."""
-        x = share({layer.name: look.energies[layer.name] for layer in self.features.layers})
+        x = share({layer.name: watcher.energies[layer.name] for layer in self.features.layers})
         weights = self.features.W.T[classes.cpu()]
         total = weights.sum(1, keepdim=True)
         every = x.double() * weights / total.where(total > 0, 1)
@@ -139,7 +143,7 @@ class VEBI(Explainer):
         scores, rows = scores[:, : self.count], rows[:, : self.count]
         return scores, rows.where(scores > 0, -1)
 
-    def _map(self, pixels: Tensor, look: Look, rows: Tensor) -> Tensor:
+    def _map(self, pixels: Tensor, watcher: Watcher, rows: Tensor) -> Tensor:
         """Return the normalised map of one feature of each image, ``(B, 1, H, W)``."""
         channels, first = {}, 0
         for name, count in self.features.layers:
@@ -149,7 +153,7 @@ class VEBI(Explainer):
             first += count
         if not channels:
             return full_precision(torch.zeros_like(pixels[:, :1]))
-        signal = finite(hand_back(pixels, look.maps, channels))
+        signal = finite(hand_back(pixels, watcher.maps, channels))
         return normalize(signal.clamp_min(0).norm(dim=1, keepdim=True))
 
     def _nothing(self, images: Tensor) -> Decoupled:

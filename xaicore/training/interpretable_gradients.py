@@ -20,9 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xaicore.attribution.rules import GuidedRule
 from xaicore.classifier import check_name
-from xaicore.training.guided import BothRules
 from xaicore.training.loop import cross_entropy
+from xaicore.training.normalization import TwiceDifferentiable
 
 SMALLEST = 1e-12
 """Norm below which a gradient has no direction."""
@@ -125,17 +126,13 @@ def both_gradients(
     """
     check_name("target", target, TARGETS)
     images = images.detach().requires_grad_()
-    with torch.enable_grad(), BothRules() as rules:
+    with torch.enable_grad(), TwiceDifferentiable(), GuidedRule() as rule:
         logits = net(images)
-    if not rules.met:
-        raise ValueError(
-            f"the guided rule needs a network with ReLU or ReLU6, and no such activation ran in "
-            f"this {type(net).__name__}"
-        )
+    rule.check_met(net)
     with torch.enable_grad():
         total = TARGETS[target](logits, targets).sum()
-    with rules.guided():
-        (guided,) = torch.autograd.grad(total, images, retain_graph=True)
+    (guided,) = torch.autograd.grad(total, images, retain_graph=True)
+    rule.guided = False
     keep = create_graph or None
     (plain,) = torch.autograd.grad(total, images, create_graph=create_graph, retain_graph=keep)
     return Gradients(logits, plain, guided)

@@ -22,13 +22,26 @@ values of a channel, the gradient of :math:`y = \gamma \hat x + \beta` is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 Gradients = tuple[Tensor, Tensor, Tensor]
+
+
+class TwiceDifferentiable(TorchFunctionMode):
+    """Inside, batch normalisation is recorded so that differentiating it twice is cheap."""
+
+    def __torch_function__(
+        self, function: Callable, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Run a function of torch."""
+        return (batch_norm if function is F.batch_norm else function)(*args, **kwargs or {})
 
 
 def batch_norm(
@@ -58,7 +71,7 @@ def batch_norm(
     """
     if not training or x.dtype not in (torch.float32, torch.float64):
         arguments = (running_mean, running_var, weight, bias, training, momentum, eps)
-        return torch.nn.functional.batch_norm(x, *arguments)
+        return F.batch_norm(x, *arguments)
     found: Tensor = _Normalize.apply(x, weight, bias, running_mean, running_var, momentum, eps)
     return found
 

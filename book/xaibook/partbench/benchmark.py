@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from xaibook.flowers.dataset import FLOWER_PARTS, Flowers
 from xaibook.flowers.trained import flower_classifier
 from xaibook.partbench.reliance import TWINS, reliance, repainted
+from xaicore.attribution import Centre, Colour, Edges, Noise
 from xaicore.attribution.explainer import check_batch_size
 from xaicore.classifier import Classifier
-from xaicore.masking import upsample
-from xaicore.metrics.floors import centre_maps, colour_maps, edge_maps, mask_maps, noise_maps
+from xaicore.masking import normalize, upsample
 from xaicore.metrics.segmentation import (
     best_threshold,
     iou_curve,
@@ -190,7 +190,8 @@ class PartBenchmark:
 
     def bounds(self) -> pd.DataFrame:
         """Return the records of the floors and ceilings."""
-        shown, chosen = floor_maps(self.test, self.held), floor_maps(self.held, self.held)
+        classifier = next(iter(self.networks.values()))
+        shown, chosen = (floor_maps(classifier, one, self.held) for one in (self.test, self.held))
         tables = []
         for name, (kind, maps) in shown.items():
             thresholds = self._thresholds(chosen[name][1], torch.arange(len(self.held.images)))
@@ -272,36 +273,36 @@ def explain(
     return torch.cat([method(images, targets).detach().cpu() for images, targets in batches])
 
 
-def floor_maps(twins: Twins, prior: Twins) -> dict[str, tuple[str, dict[str, Tensor]]]:
+def floor_maps(
+    classifier: Classifier, twins: Twins, prior: Twins
+) -> dict[str, tuple[str, dict[str, Tensor]]]:
     """Return what no method made: its kind, floor or ceiling, and its maps by task.
 
     Noise, centre, edges, colour and silhouette are the same for both tasks; the mean mask of a
-    task's part, over the pictures of ``prior``, and the mask of the other part know the task.
+    task's part, over the pictures of ``prior``, and the mask of the other part know the task. None
+    looks at the classifier.
     """
     images, masks = twins.images, twins.masks
     silhouette = torch.stack([masks[part] for part in FLOWER_PARTS]).sum(0).clamp(max=1)
     other = dict(zip(TWINS, reversed(TWINS), strict=True))
     blind = {
-        "noise": noise_maps(images),
-        "centre": centre_maps(images),
-        "edges": edge_maps(images),
-        "colour": colour_maps(images),
-        "silhouette": mask_maps(silhouette),
+        **{floor.name: floor(classifier)(images) for floor in (Noise, Centre, Edges, Colour)},
+        "silhouette": normalize(silhouette),
     }
     floors = {name: ("floor", dict.fromkeys(TWINS, maps)) for name, maps in blind.items()}
     floors["mean-mask"] = (
         "floor",
         {
-            task: mask_maps(prior.masks[task].mean(0, keepdim=True)).repeat(len(images), 1, 1, 1)
+            task: normalize(prior.masks[task].mean(0, keepdim=True)).repeat(len(images), 1, 1, 1)
             for task in TWINS
         },
     )
-    floors["other-part"] = "floor", {task: mask_maps(masks[other[task]]) for task in TWINS}
+    floors["other-part"] = "floor", {task: normalize(masks[other[task]]) for task in TWINS}
     floors["coarse-mask"] = "ceiling", {task: coarse(masks[task]) for task in TWINS}
-    floors["mask"] = "ceiling", {task: mask_maps(masks[task]) for task in TWINS}
+    floors["mask"] = "ceiling", {task: normalize(masks[task]) for task in TWINS}
     return floors
 
 
 def coarse(masks: Tensor, side: int = GRID) -> Tensor:
     """Return masks as the networks' last features could show them at best, upsampled."""
-    return mask_maps(upsample(F.adaptive_avg_pool2d(masks, side), masks.shape[-2:]))
+    return normalize(upsample(F.adaptive_avg_pool2d(masks, side), masks.shape[-2:]))

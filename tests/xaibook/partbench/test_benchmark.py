@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.networks import classifier
 from tests.xaibook.partbench.oracles import key, reader
 from xaibook.flowers.dataset import Flowers
 from xaibook.partbench import TWINS, PartBenchmark, part_benchmark
 from xaibook.partbench.benchmark import Twins, floor_maps
+from xaicore.attribution import Edges
 from xaicore.classifier import Classifier
-from xaicore.metrics import edge_maps, iou_curve, mask_iou, relevance_mass_accuracy
+from xaicore.metrics import iou_curve, mask_iou, relevance_mass_accuracy
 
 TEST, HELD = 6, 3
 
@@ -30,12 +32,12 @@ def networks() -> dict[tuple[str, int], Classifier]:
     return right | {("petal", 1): mixed, ("stem", 1): right["stem", 0]}
 
 
-def oracle(classifier: Classifier) -> Callable[[Tensor, Tensor], Tensor]:
+def oracle(model: Classifier) -> Callable[[Tensor, Tensor], Tensor]:
     """A method that shows the part its network reads."""
     known = {}
     for split, n in (("test", TEST), ("validation", HELD)):
         flowers = Flowers("petal", split, n)
-        read = classifier(flowers.images).argmax(1)
+        read = model(flowers.images).argmax(1)
         task = "petal" if torch.equal(read, flowers.targets) else "stem"
         known |= dict(zip(map(key, flowers.images), flowers.masks[task], strict=True))
     return lambda images, _targets: torch.stack([known[key(image)] for image in images])
@@ -43,7 +45,7 @@ def oracle(classifier: Classifier) -> Callable[[Tensor, Tensor], Tensor]:
 
 @pytest.fixture(scope="module")
 def records(networks: dict[tuple[str, int], Classifier]) -> pd.DataFrame:
-    methods = {"oracle": oracle, "blind": lambda _: lambda images, _targets: edge_maps(images)}
+    methods = {"oracle": oracle, "blind": Edges}
     return part_benchmark(methods, (0,), TEST, HELD, batch_size=4, classifiers=networks)
 
 
@@ -73,7 +75,7 @@ def test_every_picture_method_and_metric_has_one_record(records: pd.DataFrame) -
 def test_the_scores_are_those_of_the_metrics(records: pd.DataFrame) -> None:
     twins = Twins.render("test", TEST)
     table = records.set_index(["method", "task", "metric"]).sort_index()
-    maps, masks = edge_maps(twins.images), twins.masks["stem"]
+    maps, masks = Edges(classifier())(twins.images), twins.masks["stem"]
     expected = {
         "IoU-AUC": iou_curve(maps, masks).mean(1),
         "RMA": relevance_mass_accuracy(maps, masks),
@@ -167,7 +169,7 @@ def test_the_threshold_is_chosen_on_validation_pictures_alone(
 
 def test_blind_floors_are_the_same_for_both_tasks() -> None:
     twins = Twins.render("validation", 4)
-    for name, (kind, maps) in floor_maps(twins, twins).items():
+    for name, (kind, maps) in floor_maps(classifier(), twins, twins).items():
         same = torch.equal(maps["petal"], maps["stem"])
         assert same == (name in ("noise", "centre", "edges", "colour", "silhouette"))
         assert kind == ("ceiling" if name in ("mask", "coarse-mask") else "floor")
@@ -179,7 +181,8 @@ def test_blind_floors_are_the_same_for_both_tasks() -> None:
 def test_place_edges_colour_and_silhouette_do_not_find_the_parts() -> None:
     """The figures in brackets are those of 300 test pictures."""
     test, held = Twins.render("test", 100), Twins.render("validation", 100)
-    maps = {name: by_task for name, (_, by_task) in floor_maps(test, held).items()}
+    floors = floor_maps(classifier(), test, held)
+    maps = {name: by_task for name, (_, by_task) in floors.items()}
 
     def curve(name: str, task: str) -> float:
         return iou_curve(maps[name][task], test.masks[task]).mean().item()

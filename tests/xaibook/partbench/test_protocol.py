@@ -13,9 +13,8 @@ from tests.networks import NEUTRAL
 from tests.xaibook.partbench.oracles import Memory, key
 from xaibook.flowers.dataset import FLOWER_PARTS, Flowers, class_parts
 from xaibook.partbench.protocol import Interventions, intervene, protocol, summary
-from xaicore.attribution import Explainer
+from xaicore.attribution import Explainer, Noise
 from xaicore.classifier import Classifier
-from xaicore.metrics.floors import noise_maps
 
 PARTS = class_parts("variety")
 WEIGHTS = dict(zip(FLOWER_PARTS, (4.0, 2.5, 3.0, 1.5), strict=True))
@@ -83,13 +82,6 @@ class Counting(Explainer):
             ]
             maps.append(torch.stack(weighted).sum(0))
         return self.sign * torch.stack(maps)
-
-
-class Noise(Explainer):
-    cost = "none"
-
-    def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
-        return noise_maps(images)
 
 
 def test_the_network_is_asked_about_every_removal(asked: list[Interventions]) -> None:

@@ -199,9 +199,3 @@ def test_methods_share_a_look_only_at_the_same_layer() -> None:
     together = explain_all({**explainers, "opti": OptiCAM(high, iterations=2)}, images)
     for name, explain in explainers.items():
         assert torch.equal(together[name], explain(images))
-
-
-def test_fake_cam_is_one_but_for_one_pixel() -> None:
-    maps = FakeCAM(classifier())(pictures())
-    assert (maps[..., 0, 0] == 0).all()
-    assert maps.sum() == maps.numel() - len(maps)

@@ -55,8 +55,13 @@ def test_pooling_rules_on_one_pixel() -> None:
     assert evidence(-pixel).item() == 1
 
 
-def test_saliency_and_input_x_gradient_equal_autograd() -> None:
+def test_saliency_and_input_x_gradient_equal_autograd_and_captum() -> None:
     model, images = classifier().double(), pictures().double()
+    leaf = images.clone().requires_grad_()
+    expected = attr.Saliency(model).attribute(leaf, TARGETS, abs=False)
+    assert torch.equal(Saliency(model).attribution(images, TARGETS), expected)
+    expected = attr.InputXGradient(model).attribute(leaf, TARGETS)
+    assert torch.equal(InputXGradient(model).attribution(images, TARGETS), expected.detach())
     gradient = autograd(model, images, TARGETS)
     found = Saliency(model).raw(images, TARGETS)
     torch.testing.assert_close(found, gradient.abs().amax(1, keepdim=True), rtol=0, atol=1e-14)
@@ -155,25 +160,32 @@ def test_on_a_linear_network_every_attribution_is_the_pixel() -> None:
 
 class GuidedReLU(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, u: Tensor) -> Tensor:
+    def forward(ctx, u: Tensor, top: float) -> Tensor:
         ctx.save_for_backward(u)
-        return u.clamp_min(0)
+        ctx.top = top
+        return u.clamp(0, top)
 
     @staticmethod
-    def backward(ctx, delta: Tensor) -> Tensor:
+    def backward(ctx, delta: Tensor) -> tuple[Tensor, None]:
         (u,) = ctx.saved_tensors
-        return delta.clamp_min(0) * (u > 0)
+        return delta.clamp_min(0) * (u > 0) * (u < ctx.top), None
 
 
 class GuidedModule(nn.Module):
+    def __init__(self, top: float) -> None:
+        super().__init__()
+        self.top = top
+
     def forward(self, u: Tensor) -> Tensor:
-        return GuidedReLU.apply(u)
+        return GuidedReLU.apply(u, self.top)
 
 
 def guided(module: nn.Module) -> nn.Module:
-    """Put the guided rule in the place of every ReLU."""
+    """Put the guided rule in the place of every ReLU and ReLU6."""
+    tops = {nn.ReLU: torch.inf, nn.ReLU6: 6.0}
     for name, child in module.named_children():
-        setattr(module, name, GuidedModule() if isinstance(child, nn.ReLU) else guided(child))
+        top = tops.get(type(child))
+        setattr(module, name, guided(child) if top is None else GuidedModule(top))
     return module
 
 
@@ -198,8 +210,9 @@ class Rectified(nn.Module):
         lambda: Rectified(False),
         lambda: Rectified(True),
         lambda: models.resnet18(weights=None),  # reused in-place ReLUs
+        lambda: models.mobilenet_v2(weights=None),  # ReLU6
     ],
-    ids=["plain", "in place", "reused", "reused in place", "resnet18"],
+    ids=["plain", "in place", "reused", "reused in place", "resnet18", "mobilenet_v2"],
 )
 def test_guided_backprop_equals_the_rule_written_as_a_function(build) -> None:
     torch.manual_seed(0)
@@ -211,10 +224,34 @@ def test_guided_backprop_equals_the_rule_written_as_a_function(build) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-14)
 
 
-def test_guided_backprop_refuses_networks_without_relu_modules() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
-    with pytest.raises(ValueError, match=r"needs a network with nn\.ReLU"):
-        GuidedBackprop(Classifier(net))
+@pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU")
+@pytest.mark.parametrize(
+    "build", [lambda: classifier().net, lambda: models.resnet18(weights=None)], ids=["small", "18"]
+)
+def test_guided_backprop_equals_captums_on_networks_of_relu(build) -> None:
+    torch.manual_seed(0)
+    model, images = Classifier(build().double().eval()), pictures(3, 32, 32).double()
+    expected = attr.GuidedBackprop(model).attribute(images.requires_grad_(), TARGETS)
+    found = GuidedBackprop(model).attribution(images.detach(), TARGETS)
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("activation", "words"),
+    [
+        (nn.GELU(), "has GELU"),
+        (nn.Hardtanh(), "has Hardtanh"),
+        (nn.Hardswish(), "has Hardswish"),
+        (nn.ELU(inplace=True), "has ELU"),
+        (nn.Identity(), "no such activation ran in this Sequential"),
+    ],
+)
+def test_guided_backprop_refuses_networks_without_a_guided_rule(
+    activation: nn.Module, words: str
+) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), activation, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(ValueError, match=words):
+        GuidedBackprop(Classifier(net.eval()))(pictures())
 
 
 def state_of(model: nn.Module) -> list[object]:

@@ -190,7 +190,7 @@ def test_the_double_backward_through_batch_statistics_is_pytorch_s(name, monkeyp
     targets = torch.tensor([0, 1, 2, 3])
     for change in (True, False):
         if not change:
-            monkeypatch.setattr("xaicore.training.guided.batch_norm", F.batch_norm)
+            monkeypatch.setattr("xaicore.training.normalization.batch_norm", F.batch_norm)
         other = copy.deepcopy(net)
         InterpretableGradient(1.0, target="logit")(other, images, targets).backward()
         found.append([parameter.grad for parameter in other.parameters()])

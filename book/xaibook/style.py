@@ -1,0 +1,61 @@
+"""How the book looks: its names and colours of methods and maps, and the style of its figures."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+
+from xaicore.attribution import METHODS
+from xaicore.interpretation import FITTED
+from xaicore.plot import COLORMAP, COLORS
+
+ADDED = {
+    "interpretation": {
+        "vebi-strided": "VEBI, with the grid",
+        "vebi-random": "VEBI, random channels",
+    },
+    "no explanation": {
+        "silhouette": "Silhouette",
+        "mean-mask": "Mean mask",
+        "other-part": "Other part",
+        "coarse-mask": "Mask at 8 × 8",
+        "mask": "Mask",
+    },
+}
+"""What stands beside the methods in the book's tables: controls of VEBI, and masks as maps."""
+
+FAMILIES = {
+    family: {
+        name: method.label for name, method in (METHODS | FITTED).items() if method.family == family
+    }
+    | ADDED.get(family, {})
+    for family in COLORS
+}
+"""How methods and maps are written, by family."""
+
+LABELS = {name: label for family in FAMILIES.values() for name, label in family.items()}
+PALETTE = {name: COLORS[family] for family, names in FAMILIES.items() for name in names}
+PALETTE["cam"] = "#56B4E9"  # apart from Grad-CAM, beside which it is drawn
+
+
+def use() -> None:
+    """Set the look of the book's figures: quiet axes, legible text, colour-blind-safe colours."""
+    import seaborn as sns  # here, as a script that draws nothing does not load it
+
+    sns.set_theme(context="notebook", style="ticks", palette="colorblind")
+    mpl.rcParams.update(
+        {
+            "figure.dpi": 120,
+            "figure.facecolor": "white",
+            "savefig.bbox": "tight",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": 10,
+            "axes.labelsize": 10,
+            "xtick.labelsize": 9,
+            "ytick.labelsize": 9,
+            "legend.fontsize": 9,
+            "legend.frameon": False,
+            "image.cmap": COLORMAP,
+            "image.interpolation": "nearest",
+        }
+    )
