@@ -11,12 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from xaicore.attribution import METHODS
-from xaicore.attribution.explainer import Family
-from xaicore.interpretation import FITTED
-
 if TYPE_CHECKING:
     import pandas as pd
+
+    from xaicore.attribution.explainer import Explainer, Family
 
 COLORMAP = "inferno"
 COLORS: dict[Family, str] = {
@@ -37,14 +35,26 @@ TILE = 1.25
 """Width and height of a picture in a grid, in inches."""
 
 
+def methods() -> dict[str, type[Explainer]]:
+    """Return every method by its name, in the order of tables.
+
+    Nothing but what a method says of itself, its label and its family, may be asked of it here: the
+    book's chapters, which all draw, do not run again when another part of a method changes.
+    """
+    from xaicore.attribution import METHODS
+    from xaicore.interpretation import FITTED
+
+    return METHODS | FITTED
+
+
 def labels() -> dict[str, str]:
-    """Return how each method is written, by its name, in the order of tables."""
-    return {name: method.label for name, method in (METHODS | FITTED).items()}
+    """Return how each method is written, by its name."""
+    return {name: method.label for name, method in methods().items()}
 
 
 def colors() -> dict[str, str]:
     """Return the colour of each method, that of its family, by its name."""
-    return {name: COLORS[method.family] for name, method in (METHODS | FITTED).items()}
+    return {name: COLORS[method.family] for name, method in methods().items()}
 
 
 def pixels(image: Tensor) -> np.ndarray:

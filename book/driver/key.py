@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +14,9 @@ from driver.chapter import Chapter
 from driver.data import VARIABLE
 from driver.uses import used
 
+REGISTRATION = re.compile(r'^    (?:name|label|family)\b.* = ".+"$', re.MULTILINE)
+"""How a class says what a method is called."""
+
 LIBRARIES = ("torch", "torchvision", "captum", "numpy", "scipy", "pandas", "matplotlib")
 
 
@@ -20,9 +24,9 @@ def content_key(chapter: Chapter, notebook: NotebookNode, parameters: Mapping[st
     """Return the key of what a chapter's outputs are computed from.
 
     That is its code cells, its parameters, the modules of `xaicore` and `xaibook` whose names it
-    uses directly or through others, the packaged weights, its own references, the stored records
-    that it or they name, the versions of the libraries that compute, and the real data present.
-    Prose, captions and tags are not part of it.
+    uses directly or through others, what the methods are called, the packaged weights, its own
+    references, the stored records that it or they name, the versions of the libraries that compute,
+    and the real data present. Prose, captions and tags are not part of it.
 
     Args:
         chapter: The chapter.
@@ -42,10 +46,22 @@ def content_key(chapter: Chapter, notebook: NotebookNode, parameters: Mapping[st
         code,
         dict(parameters),
         {path.relative_to(chapter.root).as_posix(): file_digest(path) for path in files},
+        registered(chapter.root),
         {name: installed_version(name) for name in LIBRARIES},
         data_listing(),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def registered(root: Path) -> dict[str, list[str]]:
+    """Return how the methods say that they are called, by file, and in which order they stand."""
+    found = {}
+    for room in ("attribution", "interpretation"):
+        for path in sorted((root / "xaicore" / room).glob("*.py")):
+            text = path.read_text(encoding="utf-8")
+            lists = [text] if path.name == "__init__.py" else []
+            found[f"{room}.{path.stem}"] = lists + REGISTRATION.findall(text)
+    return found
 
 
 def data_listing() -> list[tuple[str, int]]:

@@ -17,6 +17,9 @@ COMMAND = re.compile(r"-m xaicore\b|\bxaicore (?:explain|evaluate|report|methods
 FUNCTION = re.compile(r"\b((?:xaicore|xaibook)(?:\.\w+)*):(\w+)")
 """How a function is named to the command line: ``package.module:function``."""
 
+DRAWING = "xaicore.plot"
+"""It asks the methods what they are called and nothing else, which every key has by itself."""
+
 Name = tuple[str, str | None]
 """A module, and what is taken of it: one name, or all."""
 
@@ -71,6 +74,8 @@ class Followed:
                 return
         if file not in self.files:
             self.files.add(file)
+            if module == DRAWING:
+                return
             package = module if file.name == "__init__.py" else module.rpartition(".")[0]
             yield from self._read(ast.parse(file.read_text(encoding="utf-8")), package)
 

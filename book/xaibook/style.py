@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import matplotlib as mpl
 
-from xaicore.attribution import METHODS
-from xaicore.interpretation import FITTED
-from xaicore.plot import COLORMAP, COLORS
+from xaicore.plot import COLORMAP, COLORS, methods
 
 ADDED = {
     "interpretation": {
@@ -24,9 +22,7 @@ ADDED = {
 """What stands beside the methods in the book's tables: controls of VEBI, and masks as maps."""
 
 FAMILIES = {
-    family: {
-        name: method.label for name, method in (METHODS | FITTED).items() if method.family == family
-    }
+    family: {name: method.label for name, method in methods().items() if method.family == family}
     | ADDED.get(family, {})
     for family in COLORS
 }

@@ -119,6 +119,17 @@ class TestKey:
         edit(path, lambda cells: cells["print"].update(source="print(1)"))
         assert key() != before
 
+    def test_what_a_method_is_called_changes_it_and_what_it_does_leaves_it(self, project, key):
+        file = project / "xaicore" / "attribution" / "mine.py"
+        file.parent.mkdir(exist_ok=True)
+        called = 'class Mine:\n    name = "mine"\n    label = "Mine"\n'
+        file.write_text(called)
+        before = key()
+        file.write_text(f"{called}\n    def explain(self): ...\n")
+        assert key() == before
+        file.write_text(called.replace("Mine", "My own"))
+        assert key() != before
+
     def test_the_version_of_a_library_changes_it(self, key, monkeypatch):
         before = key()
         monkeypatch.setattr("driver.key.version", lambda name: "0")

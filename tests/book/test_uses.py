@@ -1,10 +1,12 @@
 """The files that code uses are those that its names lead to."""
 
+import ast
+
 import nbformat
 import pytest
 
 from driver.chapter import chapters
-from driver.uses import used
+from driver.uses import Followed, used
 
 PACKAGE = {
     "xaicore/__init__.py": "from xaicore.other import wrong",
@@ -96,3 +98,14 @@ def test_the_folder_of_a_run_concerns_the_chapters_that_evaluate_into_one(root):
         return root / "xaicore/evaluation/folder.py" in files
 
     assert {chapter.name for chapter in chapters(root) if uses(chapter)} == {"run_it"}
+
+
+def test_drawing_asks_the_methods_for_nothing_but_what_the_key_has_by_itself(root):
+    """So a chapter that draws does not run again when a method changes that it does not use."""
+    source = ast.parse((root / "xaicore/plot.py").read_text(encoding="utf-8"))
+    taken = {name for name in Followed(root)._read(source, "xaicore") if "xaicore" in name[0]}
+    assert taken == {("xaicore.attribution", "METHODS"), ("xaicore.interpretation", "FITTED")}
+    files = used(
+        root, ["import xaicore as xc\nfrom xaibook import style\nstyle.use()\nxc.plot.grid"]
+    )
+    assert files == {root / "xaicore/plot.py", root / "book/xaibook/style.py"}
