@@ -108,9 +108,7 @@ class Edges(Floor):
     label = "Edges"
 
     def _draw(self, images: Tensor) -> Tensor:
-        red, green, blue = images.split(1, dim=1)
-        grey = (0.2989 * red).add(green, alpha=0.587).add(blue, alpha=0.114)
-        grey = F.pad(grey, (1, 1, 1, 1), mode="replicate")
+        grey = F.pad(luminance(images), (1, 1, 1, 1), mode="replicate")
         down = grey[..., :-2, :] + 2 * grey[..., 1:-1, :] + grey[..., 2:, :]
         right = grey[..., :-2] + 2 * grey[..., 1:-1] + grey[..., 2:]
         across = down[..., 2:] - down[..., :-2]
@@ -129,3 +127,11 @@ class Colour(Floor):
 
     def _draw(self, images: Tensor) -> Tensor:
         return (images - images.mean((2, 3), keepdim=True)).norm(dim=1, keepdim=True)
+
+
+def luminance(images: Tensor) -> Tensor:
+    """Return how bright pixels are ``(B, 1, H, W)``; the mean of other channels than three."""
+    if images.shape[1] != 3:
+        return images.mean(1, keepdim=True)
+    red, green, blue = images.split(1, dim=1)
+    return (0.2989 * red).add(green, alpha=0.587).add(blue, alpha=0.114)

@@ -95,7 +95,7 @@ def receptive_fields(
             )
         found[name] = output.receptive_field  # type: ignore[attr-defined]
 
-    image = torch.zeros(1, 3, *size, device=classifier.mean.device)
+    image = torch.zeros(1, classifier.mean.shape[1], *size, device=classifier.mean.device)
     _mark(image, Field(*(torch.arange(side)[:, None].repeat(1, 2) for side in size)))
     with torch.no_grad(), watched(classifier, layers, see), _Fields():
         classifier(image)

@@ -9,6 +9,7 @@ from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 from tests.networks import Counter, classifier, pictures
 from xaicore.attribution import METHODS, Centre, Colour, Edges, FakeCAM, Noise
+from xaicore.attribution.floors import luminance
 from xaicore.classifier import Classifier
 from xaicore.masking import normalize
 
@@ -81,7 +82,8 @@ def test_edges_lie_where_the_image_changes() -> None:
 
 def test_edges_are_sobel_filters_of_the_luminance() -> None:
     images = pictures(2, 9, 12).double()
-    grey = nn.functional.pad(rgb_to_grayscale(images), (1, 1, 1, 1), mode="replicate")
+    assert torch.equal(luminance(images), rgb_to_grayscale(images))
+    grey = nn.functional.pad(luminance(images), (1, 1, 1, 1), mode="replicate")
     across = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]).double()
 
     def filtered(kernel: Tensor) -> Tensor:
@@ -89,6 +91,12 @@ def test_edges_are_sobel_filters_of_the_luminance() -> None:
 
     expected = (filtered(across).square() + filtered(across.T).square()).sqrt()
     torch.testing.assert_close(Edges(classifier())(images), normalize(expected))
+
+
+def test_what_has_other_colours_than_three_is_as_bright_as_its_mean() -> None:
+    assert torch.equal(
+        luminance(torch.tensor([0.2, 0.4]).view(1, 2, 1, 1)), torch.tensor([[[[0.3]]]])
+    )
 
 
 def test_the_colour_farthest_from_the_mean_stands_out() -> None:

@@ -87,6 +87,20 @@ def test_two_processes_of_which_one_dies_write_the_same_records(
     same(*(read_records(tmp_path / name) for name in ("one", "two")))
 
 
+def test_floors_stand_beside_methods(
+    gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    methods = ["--methods", "noise,edges,opti-cam", "--set", "noise.seed=3"]
+    run = command(gallery, tmp_path / "run", "--metrics", "ad,ag", *methods)
+    assert main([*run, "--set", "opti-cam.iterations=2"]) == 0
+    records = read_records(tmp_path / "run")
+    assert (records["failed"] == "").all()
+    assert (records.groupby("method").size() == COUNT * 2).all()
+    assert list(records["method"].unique()) == ["noise", "edges", "opti-cam"]
+    assert main(["report", str(tmp_path / "run")]) == 0
+    assert {"Noise", "Edges", "Opti-CAM"} <= set(capsys.readouterr().out.split())
+
+
 def test_a_folder_becomes_a_table(
     gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
