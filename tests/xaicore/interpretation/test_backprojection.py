@@ -111,6 +111,41 @@ def test_it_equals_the_rules_written_out_layer_by_layer(inplace: bool) -> None:
     torch.testing.assert_close(back_project(model, images, "5", 4), expected)
 
 
+def rectified(activation: type[nn.Module]) -> Classifier:
+    """Two convolutions, each with an activation, of which many values are above 6."""
+    torch.manual_seed(0)
+    body = [nn.Conv2d(3, 4, 3), activation(), nn.Conv2d(4, 5, 3), activation()]
+    net = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 2)).double()
+    nn.init.normal_(net[0].weight, std=10)
+    nn.init.normal_(net[2].weight, std=0.2)
+    return Classifier(net.eval(), layer="3", **NEUTRAL)
+
+
+def test_relu6_passes_what_is_positive_between_its_ends() -> None:
+    model, images = rectified(nn.ReLU6), pictures(2).double()
+    with torch.no_grad():
+        first = model.net[0](images)
+        second = model.net[2](first.clamp(0, 6))
+        seed = torch.zeros_like(second)
+        seed[:, 2] = second[:, 2].clamp(0, 6)
+        g = F.conv_transpose2d(seed * ((second > 0) & (second < 6)), model.net[2].weight)
+        assert ((first > 6) & (g > 0)).any()
+        g = F.conv_transpose2d(g.clamp_min(0) * ((first > 0) & (first < 6)), model.net[0].weight)
+    torch.testing.assert_close(back_project(model, images, "3", 2), g)
+
+
+def test_what_has_no_guided_rule_is_refused_unless_the_rule_is_off() -> None:
+    model, images = rectified(nn.GELU), pictures(2).double()
+    with pytest.raises(ValueError, match="this network has GELU"):
+        back_project(model, images, "3", 2)
+    found = back_project(model, images, "3", torch.tensor([2, 2]), guided=False)
+    images.requires_grad_()
+    (expected,) = torch.autograd.grad(
+        energy(model, images, "3", torch.tensor([2, 2])).sum(), images
+    )
+    torch.testing.assert_close(found, expected)
+
+
 def strided(kernel: int = 5, stride: int = 2) -> Classifier:
     """Four convolutions, the first two with a stride, with random weights."""
     torch.manual_seed(0)
