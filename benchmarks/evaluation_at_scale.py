@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from benchmarks.__main__ import commit, processor
@@ -48,8 +48,8 @@ from xaicore.attribution.capture import counted
 from xaicore.classifier import Classifier, to_pixels
 from xaicore.evaluation import evaluate
 from xaicore.evaluation.tables import summarize
-from xaicore.folders import ImageTable
 from xaicore.metrics import CausalProtocol
+from xaicore.pictures import pictures
 
 FOLDER = Path(__file__).parent
 SIDE, BATCH, STEPS = 224, 8, 3
@@ -116,8 +116,8 @@ def subject(count: int, counting: bool = False) -> tuple[Classifier, Watched]:
     classifier = Classifier.from_torchvision(name, weights)
     folder, side = data / "imagenet_val1300", SMALL if counting else SIDE
     square = to_pixels(v2.Resize((side, side)))
-    table = ImageTable(folder / "images", folder / "labels.csv", square)
-    return classifier, Watched(Subset(table, range(count)))
+    table = folder / "labels.csv"
+    return classifier, Watched(pictures(folder / "images", square, labels=table, limit=count))
 
 
 def ours(part: str, count: int, names: tuple[str, ...], out: Path) -> dict[str, Any]:

@@ -29,8 +29,8 @@ from xaibook.flowers.trained import flower_classifier
 from xaicore.attribution import OptiCAM
 from xaicore.attribution.opticam import PRESETS, Network, Preset, Rows
 from xaicore.classifier import Classifier, to_pixels
-from xaicore.folders import ImageTable
 from xaicore.metrics.faithfulness import average_drop, average_gain, average_increase, confidence
+from xaicore.pictures import pictures
 
 FOLDER = Path(__file__).parent
 BATCH = 8
@@ -110,7 +110,7 @@ def cases(flowers: int, photographs: int) -> Iterator[Case]:
     network = Classifier.from_torchvision("resnet18", data / "weights" / WEIGHTS)
     folder = data / "imagenet_val1300"
     square = to_pixels(v2.Resize((SIDE, SIDE)))
-    table = ImageTable(folder / "images", folder / "labels.csv", square)
+    table = pictures(folder / "images", square, labels=folder / "labels.csv")
     items = [table[i] for i in range(len(table) - photographs, len(table))]
     targets = torch.tensor([target for _, target in items])
     yield "photographs", network, torch.stack([image for image, _ in items]), targets

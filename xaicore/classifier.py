@@ -6,13 +6,14 @@ import difflib
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
-from torchvision import models
-from torchvision.transforms import v2
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torchvision.transforms import v2
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -27,6 +28,10 @@ CAM_LAYERS = {
     "SwinTransformer": "permute",
 }
 """The last spatial feature map of each torchvision architecture, by class name."""
+
+
+class UnknownLayerError(ValueError):
+    """Nobody has said which layer of a network a CAM looks at."""
 
 
 class Classifier(nn.Module):
@@ -51,7 +56,7 @@ class Classifier(nn.Module):
 
     mean: Tensor
     std: Tensor
-    transform: Callable[[Image.Image], Tensor]
+    _transform: Callable[..., Tensor] | None
 
     def __init__(
         self,
@@ -72,13 +77,24 @@ class Classifier(nn.Module):
         self.layer_name = _layer_name(net, layer)
         self.classes = None if classes is None else tuple(classes)
         # A setting, not a part of the network: nn.Module would register it as a submodule.
-        object.__setattr__(self, "transform", transform or to_pixels())
+        object.__setattr__(self, "_transform", transform)
+
+    @property
+    def transform(self) -> Callable[..., Tensor]:
+        """What maps a PIL picture to pixels."""
+        transform = self._transform or to_pixels()
+        object.__setattr__(self, "_transform", transform)
+        return transform
 
     @property
     def layer(self) -> nn.Module:
-        """The layer a CAM looks at."""
+        """The layer a CAM looks at.
+
+        Raises:
+            UnknownLayerError: none was named, and the architecture is not known.
+        """
         if self.layer_name is None:
-            raise ValueError(
+            raise UnknownLayerError(
                 f"no CAM layer is known for {type(self.net).__name__}: name the last spatial "
                 "layer, Classifier(net, layer=net.…) or layer='…' (see net.named_modules())"
             )
@@ -136,6 +152,8 @@ class Classifier(nn.Module):
             FileNotFoundError: there is no such file.
             OSError: the download failed.
         """
+        from torchvision import models
+
         known = models.list_models(module=models)
         if name not in known:
             raise ValueError(
@@ -203,6 +221,8 @@ def _size(value: object) -> str:
 
 def to_pixels(*steps: nn.Module) -> v2.Compose:
     """Return the transform from a PIL picture, through ``steps``, to pixels in ``[0, 1]``."""
+    from torchvision.transforms import v2
+
     return v2.Compose([*steps, v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
 
 
@@ -261,6 +281,8 @@ def torchvision_class(net: nn.Module) -> str | None:
 
 def _pixels(preset: nn.Module) -> v2.Compose:
     """The evaluation transform of a torchvision weight preset, without its normalisation."""
+    from torchvision.transforms import v2
+
     resize = v2.Resize(
         preset.resize_size, interpolation=preset.interpolation, antialias=preset.antialias
     )

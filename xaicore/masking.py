@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms.v2.functional import gaussian_blur
 
 BASELINES = ("black", "mean", "blur")
 BLUR = 11, 5.0
@@ -68,6 +67,8 @@ def removed(images: Tensor, baseline: str | Tensor, mean: Tensor) -> Tensor:
     if baseline == "mean":
         return mean.to(images)
     if baseline == "blur":
+        from torchvision.transforms.v2.functional import gaussian_blur
+
         scale = min(images.shape[-2:]) / 224
         kernel = 2 * max(1, round(scale * (BLUR[0] - 1) / 2)) + 1
         return gaussian_blur(images, [kernel, kernel], [max(BLUR[1] * scale, 0.5)])

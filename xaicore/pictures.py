@@ -1,40 +1,88 @@
-"""A user's pictures with what is known of them: classes, boxes and masks, read from disk."""
+"""Pictures on disk: one file read robustly; a folder with classes, boxes and masks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from xaicore.folders import SUFFIXES, load_image
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+SHORTEST_SIDE = 2
 
 CORNERS = ["x0", "y0", "x1", "y1"]
 FRACTIONS = [f"{corner}_frac" for corner in CORNERS]
 
-Known = dict[str, Tensor | None]
+Item = tuple[Any, ...]
+
+
+def load_image(path: str | Path) -> Image.Image:
+    """Read a picture as RGB, turned upright as its camera recorded it; transparency becomes white.
+
+    Args:
+        path: A file in any format Pillow reads.
+
+    Returns:
+        The picture, at least 2x2 pixels, fully read.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The path is a folder, or the file is not a whole picture of at least 2x2 pixels.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give the path of one picture")
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist: check the path")
+    if not path.stat().st_size:
+        raise ValueError(f"{path} is empty: it holds no picture")
+    try:
+        with Image.open(path) as image:
+            picture = _as_rgb(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path} is not a picture in a known format") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path} is too large a picture: make it smaller first") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{path} is damaged or incomplete: {error}") from error
+    if min(picture.size) < SHORTEST_SIDE:
+        width, height = picture.size
+        raise ValueError(f"{path} has {width}x{height} pixels: at least 2x2 are needed")
+    return picture
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        image = image.point(lambda value: value / 257, "L")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    paper = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(paper, image.convert("RGBA")).convert("RGB")
 
 
 @dataclass(frozen=True)
-class Pictures(Dataset[tuple[Tensor, int | None, Known]]):
+class Pictures(Dataset[Item]):
     """Pictures of a folder, each with what is known of it.
 
-    Item i is an image as the network sees it, ``(3, H, W)`` in [0, 1]; its class, or None; and a
-    dictionary of its ``boxes`` ``(n, 4)`` in pixels of that image and its ``mask`` ``(1, H, W)``,
-    None where there is none. An item that cannot be had raises an error that says why.
+    Item i is an image as the network sees it, ``(3, H, W)`` in [0, 1], and its class, or None.
+    Where boxes or masks were given there is a third thing, a dictionary of the image's ``boxes``
+    ``(n, 4)`` in its pixels and its ``mask`` ``(1, H, W)``, None where there is none. An item that
+    cannot be had raises an error that says why.
 
     Attributes:
         folder: where the pictures are.
         names: their paths inside it.
-        classes: the class of each, or ``None``; or what is wrong with it, in words.
+        labels: the class of each, or ``None``; or what is wrong with it, in words.
+        classes: the names of the classes, where they are known.
         transform: maps an RGB picture to pixels; with boxes or masks a transform of torchvision's
             ``v2``, which takes them along.
         boxes: the boxes of pictures by name: corners, and whether they are fractions.
@@ -43,8 +91,9 @@ class Pictures(Dataset[tuple[Tensor, int | None, Known]]):
 
     folder: Path
     names: Sequence[str]
-    classes: Sequence[int | str | None]
+    labels: Sequence[int | str | None]
     transform: Callable[..., Tensor]
+    classes: Sequence[str] | None = None
     boxes: Mapping[str, Tensor] = field(default_factory=dict)
     masks: Mapping[str, Path] = field(default_factory=dict)
     fractions: bool = False
@@ -62,13 +111,13 @@ class Pictures(Dataset[tuple[Tensor, int | None, Known]]):
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, place: int) -> tuple[Tensor, int | None, Known]:
-        name, label = self.names[place], self.classes[place]
+    def __getitem__(self, place: int) -> Item:
+        name, label = self.names[place], self.labels[place]
         if isinstance(label, str):
             raise ValueError(label)
         picture = load_image(self.folder / name)
         if not self.boxes and not self.masks:
-            return self.transform(picture), label, {}
+            return self.transform(picture), label
         boxes, mask = self._boxes(name, picture), self._mask(name, picture)
         image, boxes, mask = self.transform(picture, boxes, mask)
         return image, label, {"boxes": _visible(boxes), "mask": _coverage(mask)}
@@ -76,7 +125,7 @@ class Pictures(Dataset[tuple[Tensor, int | None, Known]]):
     def identity(self) -> Iterable[object]:
         """Yield what identifies the pictures: names, sizes of files, classes, truth, transform."""
         yield repr(self.transform)
-        for name, label in zip(self.names, self.classes, strict=True):
+        for name, label in zip(self.names, self.labels, strict=True):
             file, mask = self.folder / name, self.masks.get(name)
             yield from (name, label, file.stat().st_size if file.is_file() else None)
             yield from (self.boxes.get(name), mask and mask.stat().st_size)
@@ -118,7 +167,7 @@ def pictures(
     Args:
         folder: the pictures, or one folder of pictures for each class.
         transform: maps an RGB picture to pixels, for example ``Classifier.transform``.
-        classes: the names of the network's classes.
+        classes: the names of the network's classes. ``None``: the names of the folders.
         labels: a table with the columns ``file``, a path inside the folder, and ``label``, the
             number or the name of a class. ``None``: the class is the name of the folder, or its
             place among the sorted folders if there are as many as classes; pictures that lie in
@@ -146,6 +195,7 @@ def pictures(
             "labels", labels, names, lambda name: (folder / name).exists(), f"is in {folder}"
         )
     else:
+        classes = classes or _folder_names(folder)
         names, found = _walk(folder, classes, masks)
     table, columns = _box_table(boxes)
     if names:
@@ -160,6 +210,7 @@ def pictures(
         names[:limit],
         found[:limit],
         transform,
+        classes,
         corners,
         _mask_files(masks, names[:limit]),
         columns == FRACTIONS,
@@ -190,6 +241,12 @@ def _walk(
     return [file.relative_to(folder).as_posix() for file, _ in found], [n for _, n in found]
 
 
+def _folder_names(folder: Path) -> list[str] | None:
+    """The names of the folders in a folder, unless they are numbers."""
+    names = [entry.name for entry in _visible_entries(folder) if entry.is_dir()]
+    return None if all(name.isdigit() for name in names) else names
+
+
 def _files(folder: Path) -> list[Path]:
     return [file for file in _visible_entries(folder) if file.suffix.lower() in SUFFIXES]
 
@@ -204,12 +261,13 @@ def _folder_classes(names: Sequence[str], classes: Sequence[str] | None) -> list
     numbers = [number for number in found if isinstance(number, int)]
     if len(numbers) == len(names):
         return numbers
-    if classes is None or len(classes) == len(names):
-        return list(range(len(names)))
+    count = len(classes or ())
+    if count == len(names):
+        return list(range(count))
     unknown = next(name for name, n in zip(names, found, strict=True) if isinstance(n, str))
     raise ValueError(
         f"images: the folder '{unknown}' is no class of the network: name folders as classes or by "
-        f"their numbers, have one for each of the {len(classes)} classes, not {len(names)}, give "
+        f"their numbers, have one for each of the {count} classes, not {len(names)}, give "
         "the folder that the pictures lie in, or a table of labels"
     )
 

@@ -22,7 +22,7 @@ from xaicore.attribution import Explainer
 from xaicore.classifier import Classifier, to_pixels
 from xaicore.evaluation.tables import Truth
 from xaicore.files import replacing
-from xaicore.folders import ImageTable
+from xaicore.pictures import pictures
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "_build" / "records"
@@ -124,17 +124,17 @@ def photographs(network: str, data: Path, count: int) -> Subject:
         classifier.cuda()
     folder = data / "imagenet_val1300"
     square = to_pixels(v2.Resize((SIDE, SIDE)))
-    table = ImageTable(folder / "images", folder / "labels.csv", square)
-    chosen = range(min(count, len(table)))
+    whole = pictures(folder / "images", square, labels=folder / "labels.csv")
+    names = whole.names[:count]
     corners = ["x0_frac", "y0_frac", "x1_frac", "y1_frac"]
     boxes = pd.read_csv(folder / "boxes.csv").groupby("file")[corners]
-    found = [torch.tensor(boxes.get_group(table.table["file"][i]).to_numpy()) for i in chosen]
+    found = [torch.tensor(boxes.get_group(name).to_numpy()) for name in names]
     return Subject(
         name=network,
         network=f"{network} ({WEIGHTS[network]})",
-        images=f"the first {len(chosen)} of imagenet_val1300",
+        images=f"the first {len(names)} of imagenet_val1300",
         classifier=classifier,
-        dataset=Subset(table, chosen),
+        dataset=Subset(whole, range(len(names))),
         truth=Truth(boxes=[SIDE * box for box in found]),
         batch_size=8,
     )

@@ -13,11 +13,22 @@ from PIL import Image
 from torchvision import models
 from torchvision.transforms.v2.functional import to_pil_image
 
+import xaicore
 from xaibook.data import find_data
 from xaibook.flowers.dataset import Flowers
 from xaicore.attribution import METHODS
 from xaicore.cli.main import main
+from xaicore.cli.options import whole_parser
+from xaicore.evaluation.batch import NAMES
+from xaicore.evaluation.job import PRECISIONS
 from xaicore.interpretation import FITTED
+from xaicore.masking import BASELINES
+from xaicore.metrics.causal import CAUSAL_PROTOCOLS
+from xaicore.training.ca_stream import RECIPES
+from xaicore.training.interpretable_gradients import ERRORS, TARGETS, InterpretableGradient
+from xaicore.training.loop import Recipe
+
+FLOWERS = "xaibook.flowers:flower_classifier"
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +47,13 @@ def test_explain_writes_the_overlay_and_prints_what_the_network_sees(
 ) -> None:
     output = tmp_path / "map.png"
     iterative = method in {"opti-cam", "extremal-perturbation"}
-    options = ["--iterations", "3"] if iterative else []
-    command = ["explain", str(flower), "--method", method, "--model", "flowers", "-o", str(output)]
+    options = ["--set", f"{method}.iterations=3"] if iterative else []
+    command = ["explain", str(flower), "--method", method, "--model", FLOWERS, "-o", str(output)]
     assert main([*command, *options]) == 0
     with Image.open(output) as overlay:
         assert overlay.width > overlay.height > 300
     printed = capsys.readouterr().out
-    assert "64 × 64 pixels, flowers predicts" in printed
+    assert f"64 × 64 pixels, {FLOWERS} predicts" in printed
     assert f"{method} explains" in printed
     assert "the map took" in printed
     assert list(tmp_path.iterdir()) == [output]
@@ -51,15 +62,16 @@ def test_explain_writes_the_overlay_and_prints_what_the_network_sees(
 def test_a_preset_is_chosen_and_overridden(
     flower: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["explain", str(flower), "--model", "flowers", "-o", str(tmp_path / "map.png")]
-    assert main([*command, "--preset", "fast", "--iterations", "2"]) == 0
+    command = ["explain", str(flower), "--model", FLOWERS, "-o", str(tmp_path / "map.png")]
+    settings = ["--set", "opti-cam.preset=fast", "--set", "opti-cam.iterations=2"]
+    assert main([*command, *settings]) == 0
     assert "opti-cam explains" in capsys.readouterr().out
 
 
 def test_a_target_is_given_by_name(
     flower: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["explain", str(flower), "--model", "flowers", "--method", "grad-cam"]
+    command = ["explain", str(flower), "--model", FLOWERS, "--method", "grad-cam"]
     name = Flowers("species", "test", 1).classes[4]
     assert main([*command, "--target", name, "-o", str(tmp_path / "map.png")]) == 0
     assert f"grad-cam explains {name} (4)" in capsys.readouterr().out
@@ -68,7 +80,7 @@ def test_a_target_is_given_by_name(
 def test_a_method_that_is_fitted_first_is_left_to_python(
     flower: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["explain", str(flower), "--model", "flowers", "--method", "vebi"]
+    command = ["explain", str(flower), "--model", FLOWERS, "--method", "vebi"]
     assert main([*command, "-o", str(tmp_path / "map.png")]) == 2
     assert "'vebi' is fitted to a data set first" in capsys.readouterr().err
 
@@ -79,6 +91,7 @@ def test_methods_lists_every_method_with_its_cost(capsys: pytest.CaptureFixture[
     for name, method in (METHODS | FITTED).items():
         assert f"{name} " in printed
         assert method.cost in printed
+    assert ", ".join(NAMES) in printed
 
 
 def bad_picture(kind: str, folder: Path) -> Path:
@@ -103,7 +116,7 @@ def test_a_bad_picture_is_refused_in_one_line(
 ) -> None:
     path = bad_picture(kind, tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    refused(["explain", str(path), "--model", "flowers", "-o", str(tmp_path / "m.png")], capsys)
+    refused(["explain", str(path), "--model", FLOWERS, "-o", str(tmp_path / "m.png")], capsys)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -133,11 +146,14 @@ def refused(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--weights", "{folder}/none.pt"], "there is no file"),
         (["--weights", "{folder}/text.pt"], "not a file of weights"),
         (["--weights", "{folder}/other.pt"], "does not hold the weights"),
-        (["--method", "grad-cam", "--iterations", "5"], "setting of opti-cam"),
-        (["--method", "rise", "--preset", "fast"], "setting of opti-cam, not of rise"),
-        (["--preset", "slow"], "preset must be one of paper, fast"),
-        (["--iterations", "-5"], "iterations >= 0"),
-        (["--iterations", "many"], "invalid int value"),
+        (["--method", "grad-cam", "--set", "grad-cam.steps=5"], "grad-cam has no setting 'steps'"),
+        (["--set", "rise.masks=5"], "'rise' is none of the methods opti-cam"),
+        (["--set", "opti-cam.preset=slow"], "preset must be one of paper, fast"),
+        (["--set", "opti-cam.iterations=-5"], "iterations >= 0"),
+        (["--set", "opti-cam.iterations=many"], "cannot be made with iterations='many'"),
+        (["--set", "opti-cam"], "write METHOD.SETTING=VALUE"),
+        (["--layer", "stages.9"], "no module called 'stages.9'; did you mean stages"),
+        (["--limit", "many"], "unrecognized arguments"),
         (["--device", "toaster"], "cannot be used"),
         (["--output", "{folder}/none/map.png"], "no folder"),
         (["--output", "{folder}"], "must end in .png"),
@@ -156,7 +172,7 @@ def test_bad_options_are_refused_in_one_line(
     torch.save(models.squeezenet1_1(weights=None).state_dict(), tmp_path / "other.pt")
     before = sorted(tmp_path.rglob("*"))
     options = [option.format(folder=tmp_path) for option in options]
-    command = ["explain", str(flower), "--model", "flowers", "-o", str(tmp_path / "m.png")]
+    command = ["explain", str(flower), "--model", FLOWERS, "-o", str(tmp_path / "m.png")]
     assert words in refused([*command, *options], capsys)
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -201,6 +217,133 @@ def test_a_photograph_is_explained_by_a_network_with_imagenet_weights(
     weights = data / "weights" / "resnet18_pqf_small.pt"
     output = tmp_path / "map.png"
     command = ["explain", str(photo), "--model", "resnet18", "--weights", str(weights)]
-    assert main([*command, "--iterations", "5", "-o", str(output)]) == 0
+    assert main([*command, "--set", "opti-cam.iterations=5", "-o", str(output)]) == 0
     assert "giant panda" in capsys.readouterr().out
     assert output.stat().st_size > 10_000
+
+
+# What costs nothing -------------------------------------------------------------------------------
+
+HEAVY = ("torch", "torchvision", "pandas", "matplotlib", "scipy", "captum", "PIL", "xaibook")
+
+
+def loaded(code: str, root: Path) -> list[str]:
+    """Return which heavy packages a new Python holds after some code."""
+    code = f"import sys\n{code}\nprint(*(name for name in {HEAVY} if name in sys.modules))"
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    return run.stdout.splitlines()[-1].split()
+
+
+def test_help_and_versions_load_nothing(root: Path) -> None:
+    """Nor does what is refused before it is begun."""
+    code = """
+from xaicore.cli.main import main
+from xaicore.cli.options import whole_parser
+for command in ("--help", "--version", "explain --help", "evaluate --help", "train", "none"):
+    try:
+        main(command.split())
+    except SystemExit:
+        pass
+"""
+    assert loaded(code, root) == []
+
+
+def test_a_network_and_its_masks_load_torch_alone(root: Path) -> None:
+    modules = "xaicore.classifier, xaicore.masking, xaicore.models.stems, xaicore.models.timm"
+    assert loaded(f"import {modules}, xaicore.files, xaicore.processes", root) == ["torch"]
+
+
+def test_the_version_is_told_with_those_of_what_computes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        main(["--version"])
+    assert leaving.value.code == 0
+    told = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert told["xaicore"] == xaicore.__version__
+    assert told["torch"] == torch.__version__.partition("+")[0]
+    assert {*told} == {"xaicore", "torch", "torchvision", "commit"}
+
+
+def text_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit):
+        main([*command.split(), "--help"])
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_the_options_name_the_choices_and_defaults_of_what_they_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """They are written down a second time, so that a parser loads nothing."""
+    told = text_of("evaluate", capsys)
+    assert all(
+        name in told for table in (BASELINES, CAUSAL_PROTOCOLS, PRECISIONS) for name in table
+    )
+    assert all(name in text_of("train ca-stream", capsys) for name in RECIPES)
+    told = text_of("train interpretable-gradient", capsys)
+    assert all(name in told for name in (*ERRORS, *TARGETS))
+    command = ["train", "interpretable-gradient", "--model", "m", "--images", "i", "-o", "o"]
+    options = whole_parser().parse_args(command)
+    given = InterpretableGradient(options.weight, options.error, options.target)
+    assert given == InterpretableGradient()
+    recipe = Recipe(options.epochs, options.learning_rate, options.batch_size)
+    assert recipe == Recipe(epochs=16)
+
+
+# What may go wrong --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("network", "proposed"),
+    [
+        ("alexnet", "avgpool or features"),
+        ("mobilenet_v3_small", "features"),
+        ("shufflenet_v2_x0_5", "conv5 or stage4"),
+        ("regnet_y_400mf", "trunk_output"),
+    ],
+)
+def test_layers_are_proposed_where_none_is_known(
+    network: str,
+    proposed: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "untrained.py").write_text(
+        f"from torchvision import models\ndef net(): return models.{network}(weights=None)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "untrained", raising=False)
+    Image.effect_noise((224, 224), 60).save("noise.png")
+    command = ["explain", "noise.png", "--model", "untrained:net", "--method", "grad-cam"]
+    told = refused([*command, "-o", "map.png"], capsys)
+    assert f"give --layer, for example {proposed}\n" in told
+    named = proposed.split(maxsplit=1)[0]
+    assert main([*command, "--layer", named, "-o", "map.png"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (FloatingPointError("the loss is nan"), 2, "error: the loss is nan\n"),
+        (ZeroDivisionError("division by zero"), 2, "error: division by zero\n"),
+        (torch.OutOfMemoryError("CUDA out\n of memory"), 2, "error: CUDA out of memory\n"),
+        (NotImplementedError(), 2, "error: NotImplementedError\n"),
+        (KeyboardInterrupt(), 130, "\nstopped\n"),
+    ],
+)
+def test_what_goes_wrong_within_a_command_is_one_line(
+    error: BaseException,
+    code: int,
+    words: str,
+    flower: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("xaicore.cli.explain.run", failing)
+    assert main(["explain", str(flower), "-o", "map.png"]) == code
+    assert capsys.readouterr().err.endswith(words)

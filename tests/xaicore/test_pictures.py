@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
+from xaibook.data import find_data
 from xaicore.classifier import to_pixels
 from xaicore.pictures import Pictures, pictures
 
@@ -38,11 +39,23 @@ def labelled(folder: Path, labels: list[object]) -> Pictures:
 def test_a_folder_without_classes_gives_pictures_in_the_order_of_names(folder: Path) -> None:
     found = pictures(folder, WHOLE, CLASSES)
     assert found.names == ["a.jpg", "b.png", "c.JPEG"]
-    image, label, known = found[0]
+    image, label = found[0]
     assert image.shape == (3, 20, 40)
     assert (image == 1).all()
-    assert (label, known) == (None, {})
+    assert label is None
     assert len(pictures(folder, WHOLE, CLASSES, limit=2)) == 2
+
+
+def test_a_table_decides_the_order(folder: Path) -> None:
+    for name, level in (("b.png", 100), ("a.jpg", 0)):
+        Image.new("RGB", (8, 6), (level,) * 3).save(folder / name, format="png")
+    (folder / "labels.csv").write_text("file,author,label\nb.png,x,7\na.jpg,y,3\n")
+    found = pictures(folder, to_pixels(), labels=folder / "labels.csv")
+    assert found.names == ["b.png", "a.jpg"]
+    assert [label for _, label in found] == [7, 3]
+    assert torch.equal(found[0][0], to_pixels()(Image.new("RGB", (8, 6), (100,) * 3)))
+    assert found[0][0].mean().item() == pytest.approx(100 / 255)
+    assert not found[1][0].any()
 
 
 def test_labels_are_numbers_or_names(folder: Path) -> None:
@@ -76,6 +89,18 @@ def test_folders_are_classes_by_name_number_or_place(
     found = pictures(tmp_path, WHOLE, CLASSES)
     assert [found[i][1] for i in range(len(found))] == expected
     assert found.names == [f"{name}/x.png" for name in sorted(names)]
+
+
+def test_without_a_network_folders_name_the_classes(tmp_path: Path) -> None:
+    for name in ("swan", "heron"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (4, 4)).save(tmp_path / name / "x.png")
+    found = pictures(tmp_path, WHOLE)
+    assert found.classes == ["heron", "swan"]
+    assert found.labels == [0, 1]
+    (tmp_path / "heron").rename(tmp_path / "albatross")
+    with pytest.raises(ValueError, match="'albatross' is no class"):
+        pictures(tmp_path, WHOLE, ["heron", "stork", "swan"])
 
 
 def test_folders_that_are_no_classes_are_refused(tmp_path: Path) -> None:
@@ -149,3 +174,18 @@ def test_what_identifies_pictures_changes_with_them(folder: Path) -> None:
     assert one != identity(limit=2)
     Image.new("RGB", (81, 40)).save(folder / "a.jpg")
     assert one != identity()
+
+
+@pytest.mark.parametrize("name", ["imagenet_val1300", "photos_cc_by"])
+def test_real_pictures_are_read_with_their_labels(name: str) -> None:
+    data = find_data()
+    if data is None or not (data / name).is_dir():
+        pytest.skip(f"the real pictures {name} are not here: set XAICORE_DATA")
+    found = pictures(data / name / "images", to_pixels(), labels=data / name / "labels.csv")
+    assert len(found) >= 300
+    for index in range(0, len(found), len(found) // 10):
+        image, label = found[index]
+        assert image.shape[0] == 3
+        assert min(image.shape[1:]) >= 200
+        assert 0 <= image.min() < image.max() <= 1
+        assert 0 <= label <= 999

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 from xaibook.data import find_data
 from xaicore.attribution import FakeCAM, GradCAM, OptiCAM
 from xaicore.classifier import Classifier
-from xaicore.folders import ImageTable
 from xaicore.metrics import average_drop, average_gain, confidence
+from xaicore.pictures import pictures
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def resnet(data: Path) -> Classifier:
 @pytest.fixture(scope="module")
 def photographs(data: Path, resnet: Classifier) -> tuple[Tensor, Tensor]:
     folder = data / "imagenet_val1300"
-    table = ImageTable(folder / "images", folder / "labels.csv", resnet.transform)
+    table = pictures(folder / "images", resnet.transform, labels=folder / "labels.csv")
     images, targets = next(iter(DataLoader(table, batch_size=16)))
     return images, targets
 

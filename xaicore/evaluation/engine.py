@@ -17,7 +17,7 @@ from xaicore.evaluation.job import Job, out_of_memory, release
 from xaicore.evaluation.loading import Item, batches
 from xaicore.evaluation.plan import Run, Sizes
 from xaicore.evaluation.progress import Progress, first_failure
-from xaicore.processes import PAUSE, Ranks, ranks
+from xaicore.processes import PAUSE, Process, started
 
 STALE = 120.0
 """Seconds after which a silent process is taken for dead: others do its chunk as well."""
@@ -47,7 +47,7 @@ def on_disk(run: Run, path: Path, shown: bool | None) -> tuple[int, str]:
     Returns:
         How many images have failed, of those that this process has seen; and one failure, in words.
     """
-    folder, us = Folder(path), ranks()
+    folder, us = Folder(path), started()
     run, sizes = agree(run, folder, us)
     chunks = dict(enumerate(run.chunks(sizes)))
     bar = Progress(len(run.items), shown if us.first else False)
@@ -111,7 +111,7 @@ def _measure_chunks(run: Run, sizes: Sizes, chunks: Mapping[int, range], board: 
         board.look()
 
 
-def agree(run: Run, folder: Folder, us: Ranks) -> tuple[Run, Sizes]:
+def agree(run: Run, folder: Folder, us: Process) -> tuple[Run, Sizes]:
     """Begin the run, or find how it was begun.
 
     Raises:

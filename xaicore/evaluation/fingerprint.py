@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -94,16 +92,6 @@ def versions() -> dict[str, str]:
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
     }
-
-
-def commit() -> str:
-    """Return the commit of the package's checkout; empty if it is not one."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    try:
-        run = subprocess.run(command, capture_output=True, text=True)
-    except OSError:
-        return ""
-    return run.stdout.strip()
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

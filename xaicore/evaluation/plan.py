@@ -19,6 +19,7 @@ from xaicore.evaluation import fingerprint
 from xaicore.evaluation.batch import NAMES
 from xaicore.evaluation.job import PRECISIONS, Job, out_of_memory, release
 from xaicore.evaluation.loading import Items
+from xaicore.versions import commit
 
 CHUNK = 64
 USUAL_BATCH = 64
@@ -100,7 +101,7 @@ class Run:
             "device": job.classifier.mean.device.type,
             **self.sizes.named(),
             "versions": fingerprint.versions(),
-            "commit": fingerprint.commit(),
+            "commit": commit(),
             "command": shlex.join(sys.argv),
             "began": datetime.now(UTC).isoformat(timespec="seconds"),
         }

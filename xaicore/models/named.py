@@ -1,25 +1,25 @@
-"""A classifier by name: of torchvision, of timm, the book's own, or of a user's function."""
+"""A classifier by name: of torchvision, of timm, or of a user's function."""
 
 from __future__ import annotations
 
 import importlib
-import os
+import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from xaibook.flowers.trained import flower_classifier
+from xaicore.attribution.capture import hooked
 from xaicore.classifier import Classifier, load_weights
 from xaicore.models.timm import from_timm
 
-FLOWERS = "flowers"
-"""The name under which the book's own network is a model of the command line."""
-
 TIMM = "timm/"
 """What stands before the name of a network of timm."""
+
+PROPOSED = 3
+"""How many layers are proposed, at most."""
 
 
 def named_classifier(
@@ -28,9 +28,9 @@ def named_classifier(
     """Return a classifier in evaluation mode.
 
     Args:
-        name: a network of torchvision; ``timm/NAME`` for one of timm; ``flowers`` for the book's
-            own; ``package.module:function`` for a function that returns a ``Classifier``, or a
-            network that expects ImageNet's normalisation and pictures of the size they have.
+        name: a network of torchvision; ``timm/NAME`` for one of timm; ``package.module:function``
+            for a function that returns a ``Classifier``, or a network that expects ImageNet's
+            normalisation and pictures of the size they have.
         weights: a state dict, read with ``weights_only``. ``None``: those the network comes with.
         layer: the layer a CAM looks at. ``None``: the one the classifier knows.
 
@@ -38,8 +38,8 @@ def named_classifier(
         ValueError: there is no such network, function, layer, or the weights do not fit.
         OSError: weights cannot be read or downloaded.
     """
-    if name == FLOWERS or ":" in name:
-        classifier = flower_classifier() if name == FLOWERS else _from_function(name)
+    if is_function(name):
+        classifier = made_classifier(name, made("model", name))
         if weights is not None:
             load_weights(classifier.net, weights)
     else:
@@ -48,47 +48,77 @@ def named_classifier(
     return classifier.eval() if layer is None else _looking_at(classifier, layer).eval()
 
 
-def on_device(
-    classifier: Classifier, device: str | None, environment: Mapping[str, str] = os.environ
-) -> Classifier:
-    """Return a classifier on a device.
+def is_function(name: str) -> bool:
+    """Return whether a name is that of a function, ``package.module:function``."""
+    return re.fullmatch(r"[\w.]+:\w+", name) is not None
+
+
+def made(argument: str, name: str, *given: object) -> Any:
+    """Return what a function makes that is called ``package.module:function``.
 
     Args:
-        classifier: the classifier; it is moved.
-        device: ``"cpu"``, ``"cuda"``, ``"mps"``, …; ``None``: a GPU, each process of a machine its
-            own, or the CPU where there is none.
-        environment: where ``torchrun`` says which process of the machine this is.
+        argument: what the function is for; errors begin with it.
+        name: the function; its module is also looked for in the current folder.
+        given: what the function takes.
 
     Raises:
-        ValueError: there is no such device, or nothing can be computed on it.
+        ValueError: there is no such function, or it fails.
     """
-    if device is None and torch.cuda.is_available():
-        place = int(environment.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
-        device = f"cuda:{place}"
-    try:
-        moved = classifier.to(device or "cpu")
-        moved.mean.cpu()  # of some devices nothing comes back
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device: '{device}' cannot be used here; cpu always can") from error
-    return moved
-
-
-def _from_function(name: str) -> Classifier:
     module, _, function = name.partition(":")
     if "" not in sys.path:
         sys.path.insert(0, "")  # the current folder, as with python -m
     try:
-        make = getattr(importlib.import_module(module), function)
-        made = make()
+        return getattr(importlib.import_module(module), function)(*given)
     except Exception as error:  # of the user's code
-        raise ValueError(f"model: {name} cannot be called: {error}") from error
-    if isinstance(made, Classifier):
-        return made
-    if isinstance(made, nn.Module):
-        return Classifier(made)
+        raise ValueError(f"{argument}: {name} cannot be called: {error}") from error
+
+
+def made_classifier(name: str, found: object, **settings: Any) -> Classifier:
+    """Return what a user's function made as a classifier.
+
+    Args:
+        name: the function.
+        found: a classifier, or a network.
+        settings: what a network is made a ``Classifier`` with.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if isinstance(found, Classifier):
+        return found
+    if isinstance(found, nn.Module):
+        return Classifier(found, **settings)
     raise ValueError(
-        f"model: {name} returns {type(made).__name__}, neither a Classifier nor a torch network"
+        f"model: {name} returns {type(found).__name__}, neither a Classifier nor a torch network"
     )
+
+
+def spatial_layers(classifier: Classifier, images: Tensor) -> list[str]:
+    """Return names of layers that a CAM may look at, the best first: the last feature maps.
+
+    They are the last modules that give maps of more than one position, of the last such size, none
+    inside another. Cost: one forward.
+
+    Args:
+        classifier: the classifier.
+        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+    """
+    names = {module: name for name, module in classifier.net.named_modules() if name}
+    maps: dict[str, torch.Size] = {}
+
+    def keep(module: nn.Module, _inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2:].numel() > 1:
+            maps.pop(names[module], None)
+            maps[names[module]] = output.shape[2:]
+
+    with torch.no_grad(), hooked(names, keep):
+        classifier(images)
+    found: list[str] = []
+    for name, size in reversed(maps.items()):
+        inside = any(name.startswith(f"{outer}.") for outer in found)
+        if not inside and size == next(reversed(maps.values())):
+            found.append(name)
+    return found[:PROPOSED]
 
 
 def _looking_at(classifier: Classifier, layer: str) -> Classifier:

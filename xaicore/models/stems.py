@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import nn
-from torchvision import models
+
+from xaicore.classifier import torchvision_class
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -23,10 +24,12 @@ def for_small_images(net: Net) -> Net:
     Raises:
         ValueError: the network is another.
     """
-    if isinstance(net, models.ResNet):
-        net.conv1 = nn.Conv2d(3, net.conv1.out_channels, 3, 1, 1, bias=False)
-        net.maxpool = nn.Identity()
-    elif isinstance(net, models.MobileNetV2):
+    known: Any = net
+    kind = torchvision_class(net)
+    if kind == "ResNet":
+        known.conv1 = nn.Conv2d(3, known.conv1.out_channels, 3, 1, 1, bias=False)
+        known.maxpool = nn.Identity()
+    elif kind == "MobileNetV2":
         strided = [m for m in net.modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
         for convolution in strided[:2]:
             convolution.stride = (1, 1)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
-from torchvision.transforms import InterpolationMode, v2
 
 from xaicore.classifier import Classifier, hint, load_weights, to_pixels
+
+if TYPE_CHECKING:
+    from torchvision.transforms import v2
 
 
 class Features(nn.Module):
@@ -45,7 +47,7 @@ def from_timm(name: str, weights: str | Path | None = "DEFAULT") -> Classifier:
         ValueError: the name is unknown, or the file holds no weights of this network.
     """
     try:
-        import timm  # noqa: PLC0415 - optional
+        import timm
     except ImportError as error:
         raise ImportError("from_timm needs the package timm: pip install timm") from error
     if not timm.is_model(name):
@@ -74,6 +76,8 @@ def class_token_layer(net: Any) -> str | None:
 
 def _pixels(settings: dict[str, Any]) -> v2.Compose:
     """The evaluation transform that timm describes, without its normalisation."""
+    from torchvision.transforms import InterpolationMode, v2
+
     side = settings["input_size"][-1]
     resize = v2.Resize(
         round(side / settings["crop_pct"]),

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from xaicore.models.ca_stream import CAStream, Look
-from xaicore.training.distributed import rank
-from xaicore.training.loop import Data, Epoch, FromDataset, InMemory, Recipe, train
+from xaicore.processes import connected
+from xaicore.training.loop import Data, Epoch, FromDataset, InMemory, Recipe, logits_of, train
 
 RECIPES = {
     "quick": Recipe(epochs=10, learning_rate=0.01, batch_size=64, weight_decay=1e-4),
@@ -42,7 +42,8 @@ class Looks:
         parts, targets = [], []
         device = stream.mean.device
         loader = DataLoader(dataset, batch_size=BATCH)
-        for images, classes in tqdm(loader, desc="features", disable=rank() > 0 or None):
+        hidden = True if connected().rank else None
+        for images, classes in tqdm(loader, desc="features", disable=hidden):
             with torch.no_grad():
                 parts.append(stream.net.look(stream.normalised(images.to(device))).to(CPU))
             targets.append(classes)
@@ -116,11 +117,9 @@ def train_stream(
     return train(stream.net, data, recipe, seed, loss, measured, checkpoint)
 
 
-@torch.no_grad()
 def logits(stream: CAStream, looks: Looks) -> Tensor:
     """Return the logits ``(N, C)`` of a stream for what its network showed, on the CPU."""
-    device = stream.mean.device
-    return torch.cat([stream.net(look.to(device)).cpu() for look, _ in looks.batches()])
+    return logits_of(stream.net, (look for look, _ in looks.batches()))
 
 
 def cross_entropy(stream: CAStream, looks: Looks) -> float:

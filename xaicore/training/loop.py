@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from xaicore.classifier import check_name
 from xaicore.files import write_tensors
-from xaicore.training.distributed import average, barrier, rank, world_size
+from xaicore.processes import average, barrier, connected
 from xaicore.training.progress import read_progress
 
 Loss = Callable[[nn.Module, Any, Tensor], Tensor]
@@ -136,6 +136,23 @@ class InMemory:
                 yield changed[share].to(self.device), targets
 
 
+class Seeded(Dataset[Any]):
+    """A data set whose items are changed by the same chance wherever and whenever they are read.
+
+    Args:
+        dataset: Draws from torch's global generator.
+        key: Seed, to which an item adds its place.
+    """
+
+    def __init__(self, dataset: Dataset[Any], key: int) -> None:
+        self.dataset, self.key = dataset, key
+
+    def __getitem__(self, place: int) -> Any:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self.key + place)
+            return self.dataset[place]
+
+
 class FromDataset:
     """Images that are read, and changed by chance, when they are asked for.
 
@@ -157,14 +174,15 @@ class FromDataset:
         self, batches: Sequence[Tensor], share: slice, generator: torch.Generator
     ) -> Iterator[tuple[Any, Tensor]]:
         """Yield a share of batches; what changes images draws from torch's global generator."""
+        key = int(torch.randint(2**62, (), generator=generator))
         loader = DataLoader(
-            self.dataset,
+            Seeded(self.dataset, key),
             batch_sampler=[batch[share].tolist() for batch in batches],
             num_workers=self.workers,
             generator=generator,
         )
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+            torch.manual_seed(key)  # of what the network draws
             for images, targets in loader:
                 yield images.to(self.device), targets.to(self.device)
 
@@ -274,9 +292,8 @@ def train(
     run = _Run(net, data, recipe, seed, loss, validate, checkpoint)
     run.resume()
     done, total = len(run.records) * run.steps, recipe.epochs * run.steps
-    with tqdm(
-        total=total, initial=done, desc="training", unit="batch", disable=rank() > 0 or None
-    ) as progress:
+    hidden = True if connected().rank else None
+    with tqdm(total=total, initial=done, desc="training", unit="batch", disable=hidden) as progress:
         while not run.finished():
             run.epoch(progress)
             run.keep()
@@ -299,7 +316,7 @@ class _Run:
         checkpoint: Path | None,
     ) -> None:
         self.net, self.data, self.recipe, self.loss = net, data, recipe, loss
-        self.model = DistributedDataParallel(net) if world_size() > 1 else net
+        self.model = DistributedDataParallel(net) if connected().world > 1 else net
         self.validate, self.checkpoint = validate, checkpoint
         self.steps = len(data) // recipe.batch_size
         self.optimizer = recipe.optimizer(net)
@@ -323,7 +340,8 @@ class _Run:
         total = torch.zeros((), device=next(self.net.parameters()).device)
         order = torch.randperm(len(self.data), generator=self.generator)
         batches = order[: self.steps * batch_size].split(batch_size)
-        share = slice(rank(), None, world_size())
+        us = connected()
+        share = slice(us.rank, None, us.world)
         self.net.train()
         for inputs, targets in self.data.epoch(batches, share, self.generator):
             value = self.loss(self.model, inputs, targets)
@@ -343,7 +361,7 @@ class _Run:
         """Remember the best weights and write the progress to disk."""
         if self.validate is not None and self._best_epoch() == len(self.records) - 1:
             self.best = {name: value.clone() for name, value in _learnt(self.net).items()}
-        if self.checkpoint is not None and rank() == 0:
+        if self.checkpoint is not None and connected().first:
             write_tensors(self.checkpoint, self._state())
         barrier()
 
@@ -394,9 +412,10 @@ def _check(recipe: Recipe, count: int, validated: bool) -> None:
     if count < recipe.batch_size:
         raise ValueError(f"{count} images do not fill one batch of {recipe.batch_size}")
     check_name("schedule", recipe.schedule, SCHEDULES)
-    if recipe.batch_size % world_size():
+    world = connected().world
+    if recipe.batch_size % world:
         raise ValueError(
-            f"batch_size {recipe.batch_size} must be a multiple of the {world_size()} processes"
+            f"batch_size {recipe.batch_size} must be a multiple of the {world} processes"
         )
     if recipe.patience is not None and not (validated and recipe.patience >= 1):
         raise ValueError("patience must be at least 1, and needs a validation set")
@@ -411,6 +430,15 @@ def _check_finite(loss: float, epoch: int) -> None:
 
 
 @torch.inference_mode()
+def logits_of(net: nn.Module, batches: Iterable[Any]) -> Tensor:
+    """Return the logits ``(N, C)`` of batches of inputs, on the CPU; one forward of each.
+
+    The network's mode, training or evaluation, is left as it is.
+    """
+    device = next(net.parameters()).device
+    return torch.cat([net(batch.to(device)).cpu() for batch in batches])
+
+
 def accuracy(net: nn.Module, images: Tensor, targets: Tensor, batch_size: int = 100) -> float:
     """Return the share of images whose largest logit is the target's; one forward per image.
 
@@ -425,6 +453,5 @@ def accuracy(net: nn.Module, images: Tensor, targets: Tensor, batch_size: int = 
     """
     if not len(images):
         raise ValueError("images is empty: accuracy needs at least one image")
-    device = next(net.parameters()).device
-    predictions = [net(batch.to(device)).argmax(1).cpu() for batch in images.split(batch_size)]
-    return (torch.cat(predictions) == targets).double().mean().item()
+    predicted = logits_of(net, images.split(batch_size)).argmax(1)
+    return (predicted == targets).double().mean().item()

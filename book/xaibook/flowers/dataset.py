@@ -364,6 +364,16 @@ class Flowers(Dataset[tuple[Tensor, int]]):
         return dict(zip(PARTS, counts, strict=True))
 
 
+def training_set() -> Flowers:
+    """Return the 4,500 pictures that the networks of ``species`` were trained on."""
+    return Flowers("species", "train", 4500)
+
+
+def validation_set() -> Flowers:
+    """Return 450 pictures that no network was trained on, nor is tested on."""
+    return Flowers("species", "validation", 450)
+
+
 def _pixels(pictures: Pixels) -> Tensor:
     """Return pictures ``(n, size, size, 3)`` as float32 in [0, 1], ``(n, 3, size, size)``."""
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous().float() / 255

@@ -31,8 +31,8 @@ def flower_classifier(task: str = "species", seed: int = 0) -> Classifier:
     """Return a trained flower classifier, in evaluation mode and float32.
 
     Its images have 64x64 pixels; its CAM layer, ``stages.2``, has 128 maps of 8x8. The weights are
-    stored in half precision; ``xaicore train flowers`` makes them again. Those of the tasks that
-    are told by parts have learnt from pictures of which half had lost parts, so that a picture
+    stored in half precision; ``python -m xaibook.flowers`` makes them again. Those of the tasks
+    that are told by parts have learnt from pictures of which half had lost parts, so that a picture
     without them is nothing new: ``--pictures 6000 --epochs 14 --removed 0.5``.
 
     Args:

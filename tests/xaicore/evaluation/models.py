@@ -7,10 +7,12 @@ import signal
 import time
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset, TensorDataset
 from torchvision.transforms import v2
 
-from tests.networks import classifier, pooled_network
+from tests.networks import classifier, pictures, pooled_network
 from xaicore.classifier import Classifier, to_pixels
 
 MARK = "XAICORE_TEST_MARK"
@@ -80,6 +82,11 @@ def nan() -> Classifier:
 def half_nan() -> Classifier:
     """The small network, but for bright images NaN and infinity come out."""
     return Classifier(Broken(0.2).eval(), layer="net.5", transform=to_pixels(v2.Resize((16, 16))))
+
+
+def gallery() -> Dataset[tuple[Tensor, ...]]:
+    """Images of a user, with classes."""
+    return TensorDataset(pictures(4, 16, 16), torch.arange(4))
 
 
 def failing() -> Classifier:

@@ -251,6 +251,15 @@ def test_settings_of_methods_are_given_and_belong_to_the_run(
     assert "holds another run (methods opti-cam settings" in capsys.readouterr().err
 
 
+def test_a_users_function_returns_the_images(gallery: Path, tmp_path: Path) -> None:
+    words = ["--images", "tests.xaicore.evaluation.models:gallery", "--metrics", "ad"]
+    assert main(command(gallery, tmp_path / "all", *words)) == 0
+    assert main(command(gallery, tmp_path / "two", *words, "--limit", 2)) == 0
+    whole, part = (read_records(tmp_path / name) for name in ("all", "two"))
+    assert whole["target"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    same(part, whole[whole["image"] < 2])
+
+
 def test_a_users_network_and_weights(gallery: Path, tmp_path: Path) -> None:
     net = pooled_network()
     with torch.no_grad():

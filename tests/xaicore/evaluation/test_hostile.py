@@ -173,7 +173,10 @@ def class_folders(case: Case) -> None:
     for name in ("cat", "dog"):
         (case.folder / "classes" / name).mkdir(parents=True)
         Image.new("RGB", (9, 9)).save(case.folder / "classes" / name / "1.png")
-    case.options |= {"--images": str(case.folder / "classes"), "--model": "flowers"}
+    case.options |= {
+        "--images": str(case.folder / "classes"),
+        "--model": "xaibook.flowers:flower_classifier",
+    }
     del case.options["--labels"]
 
 
@@ -260,6 +263,19 @@ CASES: dict[str, tuple[Spoil, int, str]] = {
         "no mask is known",
     ),
     "boxes asked for, none given": (without("--boxes"), 2, "for LE give --boxes"),
+    "a function that returns no images": (
+        lambda case: (
+            [case.options.pop(name) for name in ("--labels", "--boxes", "--masks")]
+            + [case.options.update({"--images": "tests.xaicore.evaluation.models:nothing"})]
+        ),
+        2,
+        "returns NoneType, not a data set",
+    ),
+    "a table of classes for a function": (
+        option("--images", "tests.xaicore.evaluation.models:gallery"),
+        2,
+        "--labels belongs to a folder of pictures",
+    ),
     "a folder that does not exist": (option("--images", "{folder}/none"), 2, "is not a folder"),
     "folders that are no classes": (class_folders, 2, "is no class of the network"),
     "pictures and folders of pictures": (both_kinds, 2, "keep one or the other"),
@@ -287,7 +303,7 @@ CASES: dict[str, tuple[Spoil, int, str]] = {
     "a network without a known layer": (
         option("--model", "tests.xaicore.evaluation.models:plain"),
         2,
-        "no CAM layer is known",
+        "no CAM layer is known for Sequential: give --layer, for example 5",
     ),
     "a layer that does not exist": (option("--layer", "99"), 2, "no module called '99'"),
     "a layer that is no map": (option("--layer", "8"), 1, "not a feature map"),

@@ -135,7 +135,11 @@ def test_class_tokens_learn_from_the_labels(looks):
 
 # The command --------------------------------------------------------------------------------------
 
-COMMAND = ["train", "ca-stream", "--count", "160", "--epochs", "2", "--batch-size", "32"]
+SUBJECTS = "tests.xaicore.training.subjects"
+FLOWERS = "xaibook.flowers:flower_classifier"
+LEARN = ["train", "ca-stream", "--model", FLOWERS, "--epochs", "2", "--batch-size", "32"]
+IMAGES = ["--images", f"{SUBJECTS}:flowers", "--validation", f"{SUBJECTS}:others"]
+COMMAND = [*LEARN, *IMAGES]
 
 
 def weights(path):
@@ -162,7 +166,7 @@ def test_a_trained_stream_explains_a_picture(tmp_path, capsys):
     assert "accuracy on 16 held-out images" in printed
     assert "with average pooling" in printed
     Image.effect_noise((80, 64), 60).convert("RGB").save(picture)
-    explain = ["explain", str(picture), "--model", "flowers", "--method", "grad-cam"]
+    explain = ["explain", str(picture), "--model", FLOWERS, "--method", "grad-cam"]
     maps = [tmp_path / "stream.png", tmp_path / "plain.png"]
     assert main([*explain, "--stream", str(file), "-o", str(maps[0])]) == 0
     assert main([*explain, "-o", str(maps[1])]) == 0
@@ -179,15 +183,39 @@ def test_pictures_in_a_folder_teach_a_stream(tmp_path, capsys):
     (tmp_path / "labels.csv").write_text("\n".join(lines))
     folder = ["--images", str(tmp_path), "--labels", str(tmp_path / "labels.csv")]
     output = tmp_path / "stream.pt"
-    assert main([*COMMAND, *folder, "--batch-size", "18", "-o", str(output)]) == 0
+    assert main([*LEARN, *folder, "--batch-size", "18", "-o", str(output)]) == 0
     assert "accuracy on 4 held-out images" in capsys.readouterr().out
+
+
+def test_folders_of_classes_teach_a_stream_and_validate_it(tmp_path, capsys):
+    flowers = Flowers("species", "train", 27)
+    for index, (image, label) in enumerate(Subset(flowers, range(27))):
+        part = tmp_path / ("val" if index < 9 else "train") / flowers.classes[label]
+        part.mkdir(parents=True, exist_ok=True)
+        array = (255 * image.permute(1, 2, 0)).byte().numpy()
+        Image.fromarray(array).save(part / f"{index}.png")
+    folders = ["--images", str(tmp_path / "train"), "--validation", str(tmp_path / "val")]
+    output = tmp_path / "stream.pt"
+    assert main([*LEARN, *folders, "--batch-size", "18", "-o", str(output)]) == 0
+    printed = capsys.readouterr().out
+    assert "accuracy on 9 held-out images" in printed
+    assert "with average pooling 100.0 %" in printed  # each class is what the network calls so
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--model", "squeezenet1_0"], "--images: name a folder"),
-        (["--images", "."], "--labels: give the table"),
+        (["--images", "{folder}"], "images: there is no picture"),
+        (["--images", "{folder}/flat"], "images: 0.png has no class: lay out a folder for each"),
+        (["--images", "{folder}/other"], "the folder 'tulip' is no class of the network"),
+        (["--images", f"{SUBJECTS}:nameless"], "class 9 is out of range for the network"),
+        (["--images", f"{SUBJECTS}:unclassed"], "a class must be a number, not None"),
+        (["--images", f"{SUBJECTS}:unnormalised"], "returns Sequential, not a data set"),
+        (["--images", f"{SUBJECTS}:roses"], "has no attribute 'roses'"),
+        (["--labels", "labels.csv"], "--labels belongs to a folder of pictures"),
+        (["--limit", "0"], "limit must be at least 1"),
+        (["--recipe", "slow"], "recipe must be one of quick, paper"),
+        (["--device", "toaster"], "cannot be used"),
         (["--taps", "nine"], "no module called 'nine'"),
         (["--initial", "zeros"], "'paper' or 'average'"),
         (["--batch-size", "999"], "do not fill one batch"),
@@ -195,6 +223,10 @@ def test_pictures_in_a_folder_teach_a_stream(tmp_path, capsys):
 )
 def test_what_cannot_work_is_refused_in_one_line(options, words, tmp_path, capsys):
     output = tmp_path / "stream.pt"
+    for name in ("flat/0.png", "other/tulip/0.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        Image.new("RGB", (64, 64)).save(tmp_path / name)
+    options = [option.format(folder=tmp_path) for option in options]
     assert main([*COMMAND, *options, "-o", str(output)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1

@@ -327,7 +327,11 @@ def test_a_gpu_gives_the_same_gradients():
 
 # The command --------------------------------------------------------------------------------------
 
-COMMAND = ["train", "interpretable-gradient", "--epochs", "1", "--batch-size", "8"]
+SUBJECTS = "tests.xaicore.training.subjects"
+FLOWERS = "xaibook.flowers:flower_classifier"
+LEARN = ["train", "interpretable-gradient", "--epochs", "1", "--batch-size", "8"]
+IMAGES = ["--images", f"{SUBJECTS}:flowers", "--limit", "48"]
+COMMAND = [*LEARN, "--model", FLOWERS, *IMAGES]
 
 
 def folder(path, count=24, side=16):
@@ -342,17 +346,9 @@ def folder(path, count=24, side=16):
     return ["--images", str(path), "--labels", str(path / "labels.csv")]
 
 
-def unnormalised():
-    """A network without batch statistics, which depend on how a batch is shared."""
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(3, 6, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 9)
-    )
-
-
 def test_two_processes_learn_what_one_does(tmp_path):
-    model = ["--model", f"{__name__}:unnormalised", "--weight", "0.5"]
-    command = [*COMMAND, *model, "--count", "64"]
+    model = ["--model", f"{SUBJECTS}:unnormalised", "--weight", "0.5"]
+    command = [*LEARN, *model, *IMAGES]
     states = []
     for count in (1, 2):
         output = tmp_path / f"{count}.pt"
@@ -367,24 +363,24 @@ def test_two_processes_learn_what_one_does(tmp_path):
 
 def test_what_was_trained_explains_a_picture(tmp_path, capsys):
     file, picture = tmp_path / "net.pt", tmp_path / "noise.png"
-    assert main([*COMMAND, "--count", "48", "-o", str(file)]) == 0
+    assert main([*COMMAND, "-o", str(file)]) == 0
     printed = capsys.readouterr().out
     assert "epoch  loss    seconds" in printed
-    assert "on 5 held-out images accuracy" in printed
+    assert "on 4 held-out images accuracy" in printed
     trained, plain = torch.load(file, weights_only=True), flower_classifier().net.state_dict()
     assert set(trained) == set(plain)
     assert not torch.equal(trained["fc.weight"], plain["fc.weight"])
     Image.effect_noise((80, 64), 60).convert("RGB").save(picture)
-    explain = ["explain", str(picture), "--model", "flowers", "--weights", str(file)]
+    explain = ["explain", str(picture), "--model", FLOWERS, "--weights", str(file)]
     assert main([*explain, "--method", "grad-cam", "-o", str(tmp_path / "map.png")]) == 0
 
 
-@pytest.mark.parametrize("model", ["flowers", "resnet18", "mobilenet_v2"])
+@pytest.mark.parametrize("model", ["xaibook.flowers:SmallResNet", "resnet18", "mobilenet_v2"])
 def test_networks_begin_with_random_weights(model, tmp_path):
     output = tmp_path / "net.pt"
     options = ["--scratch", "--model", model, "--size", "16", "--averages"]
-    stem = [] if model == "flowers" else ["--small-images"]
-    assert main([*COMMAND, *options, *stem, *folder(tmp_path), "-o", str(output)]) == 0
+    stem = [] if ":" in model else ["--small-images"]
+    assert main([*LEARN, *options, *stem, *folder(tmp_path), "-o", str(output)]) == 0
     assert output.is_file()
 
 
@@ -393,19 +389,19 @@ def test_labels_that_the_network_does_not_know_are_refused(tmp_path, capsys):
     table = tmp_path / "labels.csv"
     table.write_text(table.read_text().replace("0.png,", "0.png,7"))
     assert main([*COMMAND, *options, "-o", str(tmp_path / "net.pt")]) == 2
-    assert "is out of range for flowers; use --scratch" in capsys.readouterr().err
+    assert "is out of range for the network, which has 9 classes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--model", "resnet18"], "--images: name a folder"),
-        (["--images", "."], "--labels: give the table"),
+        (["--scratch", "--images", f"{SUBJECTS}:nameless"], "must name its classes"),
+        (["--learning-rate", "1e12"], "the loss is"),
         (["--small-images"], "--small-images: the weights of a network belong to its stem"),
         (["--scratch", "--weights", "w.pt"], "--weights: random weights are asked for"),
         (["--scratch", "--model", "resnet19"], "--model: resnet19 cannot begin"),
         (["--weight", "-2"], "weight must be 0 or more"),
-        (["--count", "4"], "do not fill one batch"),
+        (["--limit", "4"], "do not fill one batch"),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line(options, words, tmp_path, capsys):

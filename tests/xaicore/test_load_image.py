@@ -1,15 +1,12 @@
-"""Reading pictures from disk: what is read, and what is refused in one sentence."""
+"""Reading one picture from disk: what is read, and what is refused in one sentence."""
 
 import itertools
 
 import numpy as np
-import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
-from xaibook.data import find_data
-from xaicore.folders import ImageTable, load_image
+from xaicore.pictures import load_image
 
 
 @pytest.fixture
@@ -19,9 +16,6 @@ def picture(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path, quality=95)
     return path
-
-
-# One picture --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -116,80 +110,3 @@ def test_a_picture_of_unreasonable_size_is_refused(picture, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ValueError, match="too large"):
         load_image(picture)
-
-
-# A table of pictures ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Three grey pictures b, a, c of rising brightness, and a file that is no picture."""
-    images = tmp_path / "images"
-    images.mkdir()
-    for level, name in enumerate("bac"):
-        Image.new("RGB", (8, 6), (100 * level,) * 3).save(images / f"{name}.PNG", format="png")
-    (images / "notes.txt").write_text("none")
-    return images
-
-
-def test_a_folder_alone_gives_its_pictures_in_order_of_names(folder):
-    data = ImageTable(folder)
-    assert list(data.table["file"]) == ["a.PNG", "b.PNG", "c.PNG"]
-    image, label = data[0]
-    assert image.shape == (3, 6, 8)
-    assert image.dtype == torch.float32
-    assert torch.equal(image, torch.full((3, 6, 8), 100 / 255))
-    assert label == -1
-    assert len(list(data)) == len(data) == 3
-
-
-def test_a_table_gives_labels_in_its_own_order_and_keeps_its_columns(folder, tmp_path):
-    rows = {"file": ["c.PNG", "b.PNG"], "label": [7, 3], "author": ["x", "y"]}
-    pd.DataFrame(rows).to_csv(tmp_path / "labels.csv", index=False)
-    data = ImageTable(folder, tmp_path / "labels.csv", transform=lambda image: torch.ones(2))
-    assert [label for _, label in data] == [7, 3]
-    assert torch.equal(data[1][0], torch.ones(2))
-    assert list(data.table["author"]) == ["x", "y"]
-
-
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        ("name,label\nb.PNG,1\n", "lacks the column file"),
-        ("name\nb.PNG\n", "lacks the column file and label"),
-        ("file,label\nb.PNG,1\nz.PNG,2\n", r"1 files of .* are not in .*, the first z.PNG"),
-        ("file,label\n", "no picture is listed"),
-        ("file,label\nb.PNG,\n", "without a class index"),
-        ("file,label\nb.PNG,daisy\n", "without a class index"),
-    ],
-)
-def test_a_table_that_does_not_fit_is_refused(folder, tmp_path, table, message):
-    (tmp_path / "labels.csv").write_text(table)
-    with pytest.raises(ValueError, match=message):
-        ImageTable(folder, tmp_path / "labels.csv")
-
-
-def test_what_does_not_exist_is_refused(folder, tmp_path):
-    with pytest.raises(FileNotFoundError, match="is not a folder"):
-        ImageTable(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match=r"labels\.csv does not exist"):
-        ImageTable(folder, tmp_path / "labels.csv")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no picture is listed"):
-        ImageTable(tmp_path / "empty")
-
-
-@pytest.mark.parametrize("name", ["imagenet_val1300", "photos_cc_by"])
-def test_real_pictures_are_read_with_their_labels(name):
-    data = find_data()
-    if data is None or not (data / name).is_dir():
-        pytest.skip(f"the real pictures {name} are not here: set XAICORE_DATA")
-    table = ImageTable(data / name / "images", data / name / "labels.csv")
-    assert len(table) >= 300
-    assert table.table["label"].between(0, 999).all()
-    for index in range(0, len(table), len(table) // 10):
-        image, label = table[index]
-        assert image.shape[0] == 3
-        assert min(image.shape[1:]) >= 200
-        assert 0 <= image.min() < image.max() <= 1
-        assert label == table.table["label"].iloc[index]
