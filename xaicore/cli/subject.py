@@ -10,7 +10,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
 from xaicore.attribution import METHODS, Explainer
@@ -53,8 +53,10 @@ def images_of(
         unused = next(name for name, value in given.items() if value)
         raise ValueError(f"--{unused} belongs to a folder of pictures: let {place} return it")
     found = made("images", place)
-    if not (hasattr(found, "__getitem__") and hasattr(found, "__len__")):
+    if isinstance(found, nn.Module) or not hasattr(found, "__getitem__"):
         raise ValueError(f"images: {place} returns {type(found).__name__}, not a data set")
+    if not len(found):
+        raise ValueError(f"images: {place} returns no image")
     return found if limit is None else Subset(found, range(min(limit, len(found))))
 
 

@@ -74,13 +74,22 @@ def split(
         classes: how many the network tells apart.
     """
     if options.validation is None:
-        generator = torch.Generator().manual_seed(options.seed)
-        training, held_out = random_split(Pairs(dataset, classes), [1 - SHARE, SHARE], generator)
-        return training, held_out
+        return _parts(Pairs(dataset, classes), options.seed)
     other = images_of(options.validation, transform, class_names(dataset))
     if isinstance(other, Pictures):
         _check_pictures(other)
     return Pairs(dataset, classes), Pairs(other, classes)
+
+
+def _parts(images: Pairs, seed: int) -> tuple[Images, Images]:
+    held_out = int(SHARE * len(images))
+    if not held_out:
+        raise ValueError(
+            f"images: {len(images)} are too few to hold a tenth of them out: give --validation"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    training, validation = random_split(images, [len(images) - held_out, held_out], generator)
+    return training, validation
 
 
 class Pairs(Images):

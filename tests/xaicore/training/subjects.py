@@ -29,6 +29,11 @@ def unclassed() -> list[tuple[Tensor, None]]:
     return [(torch.rand(3, 16, 16), None)] * 40
 
 
+def nothing() -> list[tuple[Tensor, int]]:
+    """No image."""
+    return []
+
+
 def unnormalised() -> nn.Module:
     """A network without batch statistics, which depend on how a batch is shared."""
     torch.manual_seed(0)

@@ -205,12 +205,13 @@ def test_folders_of_classes_teach_a_stream_and_validate_it(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--images", "{folder}"], "images: there is no picture"),
+        (["--images", "{folder}/empty"], "images: there is no picture"),
         (["--images", "{folder}/flat"], "images: 0.png has no class: lay out a folder for each"),
         (["--images", "{folder}/other"], "the folder 'tulip' is no class of the network"),
         (["--images", f"{SUBJECTS}:nameless"], "class 9 is out of range for the network"),
         (["--images", f"{SUBJECTS}:unclassed"], "a class must be a number, not None"),
         (["--images", f"{SUBJECTS}:unnormalised"], "returns Sequential, not a data set"),
+        (["--images", f"{SUBJECTS}:nothing"], "returns no image"),
         (["--images", f"{SUBJECTS}:roses"], "has no attribute 'roses'"),
         (["--labels", "labels.csv"], "--labels belongs to a folder of pictures"),
         (["--limit", "0"], "limit must be at least 1"),
@@ -226,6 +227,7 @@ def test_what_cannot_work_is_refused_in_one_line(options, words, tmp_path, capsy
     for name in ("flat/0.png", "other/tulip/0.png"):
         (tmp_path / name).parent.mkdir(parents=True)
         Image.new("RGB", (64, 64)).save(tmp_path / name)
+    (tmp_path / "empty").mkdir()
     options = [option.format(folder=tmp_path) for option in options]
     assert main([*COMMAND, *options, "-o", str(output)]) == 2
     error = capsys.readouterr().err

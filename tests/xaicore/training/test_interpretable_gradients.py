@@ -400,8 +400,9 @@ def test_labels_that_the_network_does_not_know_are_refused(tmp_path, capsys):
         (["--small-images"], "--small-images: the weights of a network belong to its stem"),
         (["--scratch", "--weights", "w.pt"], "--weights: random weights are asked for"),
         (["--scratch", "--model", "resnet19"], "--model: resnet19 cannot begin"),
+        (["--limit", "4"], "4 are too few to hold a tenth of them out"),
         (["--weight", "-2"], "weight must be 0 or more"),
-        (["--limit", "4"], "do not fill one batch"),
+        (["--batch-size", "99"], "do not fill one batch"),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line(options, words, tmp_path, capsys):
