@@ -15,10 +15,14 @@ from xaicore.cli.main import run
 from xaicore.cli.options import Parser
 from xaicore.training.loop import accuracy
 
+TESTED = 900
+"""Pictures on which the accuracy is measured."""
+
 
 def parser() -> Parser:
     """Return the parser of the command."""
-    made = Parser("xaibook.flowers", description="Train the small residual network on flowers.")
+    told = "Train the small residual network on rendered flowers."
+    made = Parser("python -m xaibook.flowers", description=told)
     made.set_defaults(run=train)
     made.add_argument("--task", default="species", help="what to tell apart")
     made.add_argument("--seed", type=int, default=0)
@@ -37,7 +41,7 @@ def train(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     settings = {"n": options.pictures, "epochs": options.epochs, "removed": options.removed}
     net = train_flowers(options.task, options.seed, output=options.output, **settings)
-    test = Flowers(options.task, "test", 900)
+    test = Flowers(options.task, "test", TESTED)
     classifier = Classifier(net, FLOWER_MEAN, FLOWER_STD)
     share = accuracy(classifier, test.images, test.targets)
     print(f"{options.output} written; accuracy on {len(test)} test images: {100 * share:.1f} %")

@@ -3,11 +3,13 @@
 import pytest
 import torch
 
-from xaibook.flowers.dataset import Flowers
+from xaibook.flowers.__main__ import parser
+from xaibook.flowers.dataset import Flowers, training_set, validation_set
 from xaibook.flowers.network import SmallResNet
 from xaibook.flowers.trained import FLOWER_MEAN, FLOWER_STD
 from xaibook.flowers.training import save_weights, train_flowers
 from xaicore.classifier import Classifier, load_weights
+from xaicore.cli.main import run
 from xaicore.training import loop
 from xaicore.training.loop import accuracy
 
@@ -132,3 +134,30 @@ def test_a_folder_that_does_not_exist_is_refused_before_training(tmp_path, monke
 def test_a_task_that_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="unknown task 'tulip'"):
         train_flowers("tulip")
+
+
+# The command --------------------------------------------------------------------------------------
+
+
+def test_the_command_trains_as_the_function_does(tmp_path, monkeypatch, capsys):
+    threads = torch.get_num_threads()
+    monkeypatch.setattr("xaibook.flowers.__main__.TESTED", 9)
+    words = ["--task", "stem", "--seed", "1", "--pictures", "32", "--epochs", "1"]
+    assert run(parser(), [*words, "-o", str(tmp_path / "net.pt")]) == 0
+    assert "written; accuracy on 9 test images: " in capsys.readouterr().out
+    train_flowers("stem", 1, epochs=1, n=32, output=tmp_path / "same.pt")
+    torch.set_num_threads(threads)
+    assert (tmp_path / "net.pt").read_bytes() == (tmp_path / "same.pt").read_bytes()
+
+
+def test_the_command_refuses_in_one_line(tmp_path, capsys):
+    assert run(parser(), ["--task", "leaf", "-o", str(tmp_path / "net.pt")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("python -m xaibook.flowers: error: unknown task 'leaf'")
+    assert error.count("\n") == 1
+
+
+def test_the_sets_that_commands_can_name_are_those_of_species(monkeypatch):
+    monkeypatch.setattr("xaibook.flowers.dataset.Flowers", lambda *given: given)
+    assert training_set() == ("species", "train", 4500)
+    assert validation_set() == ("species", "validation", 450)
