@@ -218,19 +218,45 @@ def test_a_resumed_run_gives_the_bits_of_an_uninterrupted_one(net, tmp_path, aft
     assert [path.name for path in tmp_path.iterdir()] == ["progress.pt"]
 
 
+class Noisy(torch.utils.data.Dataset):
+    """Images that torch's global generator changes."""
+
+    def __init__(self, count):
+        self.images, self.targets = halves(count)
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        noise = 0.1 * torch.randn(self.images[index].shape)
+        return self.images[index] + noise, self.targets[index]
+
+
+def test_chance_changes_an_image_alike_whoever_reads_it():
+    """One process or two, here or in workers: else two would not learn what one does."""
+    batches = torch.randperm(32, generator=seeded(0)).split(8)
+
+    def read(share=slice(None), workers=0):
+        noisy = FromDataset(Noisy(32), torch.device("cpu"), workers)
+        return [images for images, _ in noisy.epoch(batches, share, seeded(1))]
+
+    whole = read()
+    assert all(torch.equal(*pair) for pair in zip(read(workers=2), whole, strict=True))
+    for rank in (0, 1):
+        share = slice(rank, None, 2)
+        part = [batch[share] for batch in whole]
+        assert all(torch.equal(*pair) for pair in zip(read(share), part, strict=True))
+    assert not torch.equal(whole[0], Noisy(32).images[batches[0]])
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
 def test_a_run_that_changes_images_by_chance_resumes_to_the_bit(net, tmp_path):
     """Whatever draws from torch's global generator, and whatever that held before."""
-    images, targets = halves(128)
-
-    class Noisy(torch.utils.data.Dataset):
-        def __len__(self):
-            return len(images)
-
-        def __getitem__(self, index):
-            return images[index] + 0.1 * torch.randn(images[index].shape), targets[index]
-
     whole, file = copy.deepcopy(net), tmp_path / "progress.pt"
-    noisy = FromDataset(Noisy(), torch.device("cpu"))
+    noisy = FromDataset(Noisy(128), torch.device("cpu"))
     train(whole, noisy, RECIPE)
     torch.manual_seed(99)
     random = torch.get_rng_state()
