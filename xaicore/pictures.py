@@ -195,8 +195,8 @@ def pictures(
             "labels", labels, names, lambda name: (folder / name).exists(), f"is in {folder}"
         )
     else:
-        classes = classes or _folder_names(folder)
         names, found = _walk(folder, classes, masks)
+        classes = classes or _folder_names(folder)
     table, columns = _box_table(boxes)
     if names:
         boxed = table["file"].astype(str)
@@ -257,11 +257,14 @@ def _visible_entries(folder: Path) -> list[Path]:
 
 
 def _folder_classes(names: Sequence[str], classes: Sequence[str] | None) -> list[int]:
+    known = list(classes or ())
+    if all(known.count(name) == 1 for name in names):
+        return [known.index(name) for name in names]
     found = [_class(name, classes) for name in names]
     numbers = [number for number in found if isinstance(number, int)]
     if len(numbers) == len(names):
         return numbers
-    count = len(classes or ())
+    count = len(names) if classes is None else len(classes)
     if count == len(names):
         return list(range(count))
     unknown = next(name for name, n in zip(names, found, strict=True) if isinstance(n, str))

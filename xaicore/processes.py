@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -102,19 +102,18 @@ def barrier() -> None:
         dist.barrier()
 
 
-def device_named(name: str | None, environment: Mapping[str, str] = os.environ) -> torch.device:
+def device_named(name: str | None) -> torch.device:
     """Return a device on which something can be computed.
 
     Args:
         name: ``"cpu"``, ``"cuda"``, ``"mps"``, …; ``None``: a GPU, each process of a machine its
-            own, or the CPU where there is none.
-        environment: where ``torchrun`` says which process of the machine this is.
+            own, as ``torchrun`` numbers them, or the CPU where there is none.
 
     Raises:
         ValueError: there is no such device, or nothing can be computed on it.
     """
     if name is None and torch.cuda.is_available():
-        place = int(environment.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
+        place = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
         name = f"cuda:{place}"
     try:
         device = torch.device(name or "cpu")

@@ -98,7 +98,12 @@ def test_without_a_network_folders_name_the_classes(tmp_path: Path) -> None:
     found = pictures(tmp_path, WHOLE)
     assert found.classes == ["heron", "swan"]
     assert found.labels == [0, 1]
-    (tmp_path / "heron").rename(tmp_path / "albatross")
+    assert pictures(tmp_path, WHOLE, ["1", "swan", "heron"]).labels == [2, 1]
+    (tmp_path / "heron").rename(tmp_path / "1")
+    named = pictures(tmp_path, WHOLE)
+    assert (named.classes, named.labels) == (["1", "swan"], [0, 1])
+    assert pictures(tmp_path, WHOLE, named.classes).labels == [0, 1]
+    (tmp_path / "1").rename(tmp_path / "albatross")
     with pytest.raises(ValueError, match="'albatross' is no class"):
         pictures(tmp_path, WHOLE, ["heron", "stork", "swan"])
 
