@@ -46,7 +46,7 @@ from xaibook.data import find_data
 from xaicore.attribution import METHODS
 from xaicore.attribution.capture import counted
 from xaicore.classifier import Classifier, to_pixels
-from xaicore.evaluation import evaluate
+from xaicore.evaluation.api import evaluate
 from xaicore.evaluation.tables import summarize
 from xaicore.metrics import CausalProtocol
 from xaicore.pictures import pictures

@@ -3,7 +3,7 @@ from xaicore import plot as plot
 from xaicore.attribution import *
 from xaicore.classifier import Classifier as Classifier
 from xaicore.evaluation.api import evaluate as evaluate
-from xaicore.evaluation.batch import Truth as Truth
+from xaicore.evaluation.dataset import Truth as Truth
 from xaicore.evaluation.folder import read_records as read_records
 from xaicore.evaluation.tables import paired_difference as paired_difference
 from xaicore.evaluation.tables import summarize as summarize

@@ -122,13 +122,17 @@ class Pictures(Dataset[Item]):
         image, boxes, mask = self.transform(picture, boxes, mask)
         return image, label, {"boxes": _visible(boxes), "mask": _coverage(mask)}
 
-    def identity(self) -> Iterable[object]:
-        """Yield what identifies the pictures: names, sizes of files, classes, truth, transform."""
-        yield repr(self.transform)
-        for name, label in zip(self.names, self.labels, strict=True):
-            file, mask = self.folder / name, self.masks.get(name)
-            yield from (name, label, file.stat().st_size if file.is_file() else None)
-            yield from (self.boxes.get(name), mask and mask.stat().st_size)
+    def identity(self, place: int) -> Iterable[object]:
+        """Yield what would be another if a picture or what is known of it changed, unread.
+
+        That is its name, size and times, its class, its truth, and the transform.
+        """
+        name = self.names[place]
+        yield from (repr(self.transform), name, self.labels[place])
+        yield from (self.boxes.get(name), self.fractions)
+        for file in (self.folder / name, self.masks.get(name)):
+            stat = file.stat() if file is not None and file.exists() else None
+            yield stat and (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
     def _boxes(self, name: str, picture: Image.Image) -> tv_tensors.BoundingBoxes | None:
         if name not in self.boxes:

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from studies import subjects
 from studies.subjects import Subject, say
+from xaibook.wide import from_records
 from xaicore import attribution as methods
 from xaicore.attribution import Explainer
 from xaicore.classifier import Classifier
-from xaicore.evaluation.tables import measure
+from xaicore.evaluation.api import evaluate
 from xaicore.metrics import CausalProtocol
 
 SEEDS = (0, 1, 2)
@@ -102,7 +103,7 @@ class Benchmark:
         }
 
     def records(self) -> pd.DataFrame:
-        """Return the table of ``evaluation.measure`` for every method."""
+        """Return a wide table of every method."""
         made = self.explain()
         table = self._measure({name: kept["maps"] for name, kept in made.items()}, self._floors())
         seconds = torch.cat([kept["seconds"] for kept in made.values()])
@@ -146,17 +147,15 @@ class Benchmark:
 
     def _measure(self, maps: Mapping[str, Tensor], floors: Mapping[str, Tensor]) -> pd.DataFrame:
         """Score maps; where passes are dear, the floors have no curves."""
-        classifier = self.subject.classifier
-        run = partial(measure, classifier, self.subject.dataset, batch_size=8)
-        table = run({**maps, **floors}, truth=self.subject.truth)
-        say(f"{self.subject.name}: masked and placed")
-        with torch.autocast(classifier.mean.device.type, torch.bfloat16, enabled=self.half):
-            followed = maps if self.half else {**maps, **floors}
-            curves = run(followed, curves=self.curves)
+        subject, every = self.subject, {**maps, **floors}
+        run = partial(evaluate, subject.classifier, subject.dataset, batch_size=8, strict=True)
+        table = from_records(run(every, truth=subject.truth))
+        say(f"{subject.name}: masked and placed")
+        followed = maps if self.half else every
+        precision = "bfloat16" if self.half else "float32"
+        curves = run(followed, ["insertion", "deletion"], curves=self.curves, precision=precision)
         columns = ["method", "image", "insertion", "deletion"]
-        joined = table.merge(curves[columns], how="left", validate="one_to_one")
-        order = {name: place for place, name in enumerate([*maps, *floors])}
-        return joined.sort_values("method", key=lambda names: names.map(order), kind="stable")
+        return table.merge(from_records(curves)[columns], how="left", validate="one_to_one")
 
 
 def flower_benchmark(seed: int, count: int) -> Benchmark:

@@ -26,9 +26,10 @@ from studies.opti_cam import Study
 from studies.scoring import batches
 from studies.subjects import Subject, say
 from xaibook.flowers.dataset import Flowers
+from xaibook.wide import from_records
 from xaicore import attribution as methods
 from xaicore.classifier import Classifier
-from xaicore.evaluation.tables import measure
+from xaicore.evaluation.api import evaluate
 from xaicore.masking import mask
 from xaicore.metrics import CausalProtocol
 from xaicore.metrics.faithfulness import probability
@@ -251,9 +252,16 @@ def _scored(
     if isinstance(classifier, CAStream):
         parts = [classifier.attention(images) for _, images, _ in batches(subject)]
         maps["raw-attention"] = torch.cat(parts).float()
-    table = measure(
-        classifier, subject.dataset, maps, batch_size=32, curves=protocol, truth=subject.truth
+    found = evaluate(
+        classifier,
+        subject.dataset,
+        maps,
+        batch_size=32,
+        curves=protocol,
+        truth=subject.truth,
+        strict=True,
     )
+    table = from_records(found)
     kept = ["image", "target", "method", "p", "o", "insertion", "deletion", "RMA", "EP", "SP"]
     table = table[[column for column in kept if column in table]]
     joined = pd.concat([alone, table], ignore_index=True)

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset, Subset
 from studies.subjects import Subject
 from xaibook.cifar.dataset import read_cifar10
 from xaibook.cifar.network import resnet20
-from xaicore.evaluation.tables import Truth
+from xaicore.evaluation.dataset import Truth
 
 ARCHIVE = Path("small") / "cifar10_jpeg.tar.xz"
 WEIGHTS = Path("weights") / "cifar10_resnet20-12fca82f.th"

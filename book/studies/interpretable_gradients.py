@@ -24,9 +24,11 @@ from studies.subjects import say
 from xaibook.flowers.dataset import Flowers, class_names
 from xaibook.flowers.network import SmallResNet
 from xaibook.flowers.trained import FLOWER_MEAN, FLOWER_STD
+from xaibook.wide import from_records
 from xaicore import attribution as methods
 from xaicore.classifier import Classifier
-from xaicore.evaluation.tables import Truth, measure
+from xaicore.evaluation.api import evaluate
+from xaicore.evaluation.dataset import Truth
 from xaicore.files import read_tensors, write_tensors
 from xaicore.metrics import CausalProtocol
 from xaicore.models.stems import averaged_downsampling
@@ -312,7 +314,10 @@ def described(
     dataset: Dataset[Any] = TensorDataset(images, targets)
     gradients = methods.Saliency(explained)
     maps = torch.cat([gradients.raw(*part) for part in _parts(images, targets)])
-    table = measure(explained, dataset, {"saliency": maps}, curves=protocol, truth=truth)
+    found = evaluate(
+        explained, dataset, {"saliency": maps}, curves=protocol, truth=truth, strict=True
+    )
+    table = from_records(found)
     logits = torch.cat([explained(part).detach() for part in images.split(50)])
     table["accuracy"] = (logits.argmax(1) == targets).double().numpy()
     for target, found in cosines(explained.net, explained.normalised(images), targets).items():
@@ -368,7 +373,8 @@ def explained_by(
 ) -> pd.DataFrame:
     """Return what the maps of several methods are worth: one row per image and method."""
     made = {method: make(explained) for method, make in makers.items()}
-    table = measure(explained, dataset, made, curves=protocol, truth=truth)
+    found = evaluate(explained, dataset, made, curves=protocol, truth=truth, strict=True)
+    table = from_records(found)
     return table[[name for name in ("image", "target", "method", *SCORES) if name in table]]
 
 

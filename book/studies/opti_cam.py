@@ -15,11 +15,12 @@ from torch import Tensor
 from studies.scoring import batches, ranked, saliency, scored
 from studies.subjects import Subject
 from xaibook.variants import selectivity
+from xaibook.wide import from_records
 from xaicore import attribution as methods
 from xaicore.attribution import Explainer
 from xaicore.attribution.opticam import NORMALIZATIONS, OBJECTIVES, PRESETS
 from xaicore.classifier import Classifier
-from xaicore.evaluation.tables import measure
+from xaicore.evaluation.api import evaluate
 from xaicore.metrics import (
     adcc,
     aopc,
@@ -68,8 +69,15 @@ def baselines(subject: Subject) -> Iterator[pd.DataFrame]:
             "grad-cam": methods.GradCAM(subject.classifier),
             "opti-cam": methods.OptiCAM(subject.classifier, baseline=baseline),
         }
-        table = measure(subject.classifier, subject.dataset, explainers, baseline, 8)
-        yield table.assign(baseline=baseline, network=subject.name)
+        found = evaluate(
+            subject.classifier,
+            subject.dataset,
+            explainers,
+            baseline=baseline,
+            batch_size=8,
+            strict=True,
+        )
+        yield from_records(found).assign(baseline=baseline, network=subject.name)
 
 
 def comparison(subject: Subject) -> Iterator[pd.DataFrame]:
@@ -77,10 +85,15 @@ def comparison(subject: Subject) -> Iterator[pd.DataFrame]:
     for method, make in {"fake-cam": methods.FakeCAM, **CHEAP}.items():
         kept = subject.maps(method, make(subject.classifier), "{}")
         maps = saliency(kept["maps"], subject.dataset[0][0].shape[-2:])
-        table = measure(
-            subject.classifier, subject.dataset, {method: maps}, batch_size=8, truth=subject.truth
+        found = evaluate(
+            subject.classifier,
+            subject.dataset,
+            {method: maps},
+            batch_size=8,
+            truth=subject.truth,
+            strict=True,
         )
-        yield table.assign(network=subject.name, seconds=kept["seconds"])
+        yield from_records(found).assign(network=subject.name, seconds=kept["seconds"])
 
 
 def objectives(

@@ -20,7 +20,7 @@ from xaibook.flowers.dataset import Flowers
 from xaibook.flowers.trained import flower_classifier
 from xaicore.attribution import Explainer
 from xaicore.classifier import Classifier, to_pixels
-from xaicore.evaluation.tables import Truth
+from xaicore.evaluation.dataset import Truth
 from xaicore.files import replacing
 from xaicore.pictures import pictures
 

@@ -28,21 +28,23 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from xaibook.chapter import RECORDS, stored
 from xaibook.style import LABELS
-from xaicore.evaluation.tables import METRICS, NOT_PER_CENT, STANDARD_ERRORS
+from xaibook.wide import confidences
+from xaicore.evaluation.tables import STANDARD_ERRORS
 from xaicore.html import typeset
+from xaicore.metrics.measures import CONFIDENCE, MEASURES, in_per_cent
 
 HOLDS, UNDECIDED, CONTRADICTED = "holds", "undecided", "contradicted"
 REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly", "not reproduced"
 NEEDS_MORE, NOT_RUN = "needs more than this machine", "not yet run"
 VERDICTS = (REPRODUCED, PARTLY, NOT_REPRODUCED, NEEDS_MORE, NOT_RUN)
-OWN_UNITS = NOT_PER_CENT | {"seconds", "spearman", "ssim"}
-"""Metrics that are not shares, so that they are not turned into per cent."""
+OWN_UNITS = {"seconds", "spearman", "ssim"}
+"""What is compared besides measures of a map, and is no share: it is not turned into per cent."""
 
-Records = Callable[[str], pd.DataFrame | None]
+Read = Callable[[str], pd.DataFrame | None]
+"""Returns records by their name."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,7 @@ def records(name: str) -> pd.DataFrame | None:
 
 
 def quantities(
-    claim: Claim, metric: str, place: str, scale: Scale, read: Records = records
+    claim: Claim, metric: str, place: str, scale: Scale, read: Read = records
 ) -> pd.DataFrame:
     """Return a metric of every quantity of a claim: a row per network and image, a column each.
 
@@ -232,7 +234,7 @@ def quantities(
     """
     called = {claim.name(name, place): name for name in claim.quantities}
     table = _chosen(claim, scale, set(called), read)
-    if table.empty or metric not in [*METRICS, *table]:
+    if table.empty or not (_of_confidence(metric) or metric in table):
         return pd.DataFrame()
     table = table.assign(value=_values(table, metric))
     wide = table.pivot(index=["network", "image"], columns="quantity", values="value")
@@ -240,7 +242,7 @@ def quantities(
     return known.rename(columns=called)
 
 
-def examine(claim: Claim, scales: Mapping[str, Scale], read: Records = records) -> pd.DataFrame:
+def examine(claim: Claim, scales: Mapping[str, Scale], read: Read = records) -> pd.DataFrame:
     """Return what the records say of each test of a claim, at each scale that was run.
 
     A scale counts as run where every test of the claim can be.
@@ -251,7 +253,7 @@ def examine(claim: Claim, scales: Mapping[str, Scale], read: Records = records) 
     """
     rows = []
     for place in claim.scales:
-        found = [_look(claim, test, place, scales[place], read) for test in claim.tests]
+        found = [_paired(claim, test, place, scales[place], read) for test in claim.tests]
         if all(row is not None for row in found):
             rows += [{"scale": place, "test": i, **row} for i, row in enumerate(found) if row]
     return pd.DataFrame(rows, columns=["scale", "test", "mean", "half_width", "n", "outcome"])
@@ -290,9 +292,7 @@ def printed(claim: Claim, figures: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(rows)[["network", "metric", "name", "value"]].reset_index(drop=True)
 
 
-def measured_in_words(
-    claim: Claim, scales: Mapping[str, Scale], read: Records = records
-) -> list[str]:
+def measured_in_words(claim: Claim, scales: Mapping[str, Scale], read: Read = records) -> list[str]:
     """Return a line per scale that was run: every quantity with its interval, and n."""
     lines = []
     for place in claim.scales:
@@ -369,7 +369,7 @@ def _test(id: str, entry: Mapping[str, Any]) -> Test:
     return Test(**rest, relation=relations[0], than=entry[relations[0]])
 
 
-def _chosen(claim: Claim, scale: Scale, names: Set[str], read: Records) -> pd.DataFrame:
+def _chosen(claim: Claim, scale: Scale, names: Set[str], read: Read) -> pd.DataFrame:
     """The records of some quantities, with a column for their network and their name."""
     parts = []
     for (called, patterns), network in product(claim.patterns().items(), scale.networks):
@@ -383,7 +383,7 @@ def _chosen(claim: Claim, scale: Scale, names: Set[str], read: Records) -> pd.Da
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def _first(patterns: Sequence[str], network: str, read: Records) -> pd.DataFrame:
+def _first(patterns: Sequence[str], network: str, read: Read) -> pd.DataFrame:
     """The first records that hold the network; no rows where none do."""
     for pattern in patterns:
         table = read(pattern.format(network=network))
@@ -394,8 +394,8 @@ def _first(patterns: Sequence[str], network: str, read: Records) -> pd.DataFrame
     return pd.DataFrame()
 
 
-def _look(
-    claim: Claim, test: Test, place: str, scale: Scale, read: Records
+def _paired(
+    claim: Claim, test: Test, place: str, scale: Scale, read: Read
 ) -> dict[str, Any] | None:
     """The paired difference of a test and its outcome; ``None`` where a quantity is missing."""
     wide = quantities(claim, test.metric, place, scale, read)
@@ -414,7 +414,7 @@ def _text(value: object) -> str:
 def _interval(row: Mapping[str, Any], metric: str) -> str:
     """A mean and its half-width: two digits of the latter in own units, else one decimal."""
     mean, half_width = row["mean"], row["half_width"]
-    own = metric in OWN_UNITS and half_width > 0
+    own = not _share(metric) and half_width > 0
     places = max(1 - math.floor(math.log10(half_width)), 0) if own else 1
     digits = f".{places}f"
     return f"{typeset(mean, digits)}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{half_width:{digits}}"
@@ -422,10 +422,18 @@ def _interval(row: Mapping[str, Any], metric: str) -> str:
 
 def _values(table: pd.DataFrame, metric: str) -> pd.Series:
     values = table.get(metric)
-    if metric in METRICS:
-        p, o = (torch.tensor(table[name].to_numpy()) for name in ("p", "o"))
-        values = pd.Series(METRICS[metric](p, o).numpy(), index=table.index)
-    return values if metric in OWN_UNITS else 100 * values.astype(float)
+    if _of_confidence(metric):
+        values = pd.Series(confidences(table)[metric], index=table.index)
+    return 100 * values.astype(float) if _share(metric) else values
+
+
+def _of_confidence(metric: str) -> bool:
+    return metric in MEASURES and MEASURES[metric].needs == CONFIDENCE
+
+
+def _share(metric: str) -> bool:
+    """Whether a metric is shown in per cent."""
+    return metric not in OWN_UNITS and in_per_cent(metric)
 
 
 def _mean(values: pd.Series) -> dict[str, Any]:

@@ -12,9 +12,10 @@ import torch
 import records
 from studies import benchmark, subjects
 from xaibook.chapter import RECORDS, stored
+from xaibook.wide import to_records
 from xaicore import attribution as methods
 from xaicore.attribution import METHODS
-from xaicore.evaluation.tables import MEASURED, score
+from xaicore.metrics import MEASURES
 
 ATTENTION = {"raw-attention", "rollout", "tibav"}
 FLOORS = ["noise", "centre", "edges"]
@@ -36,7 +37,7 @@ def test_stored_records_are_whole(name):
     assert followed[["insertion", "deletion"]].notna().all(axis=None)
     assert table.groupby("image")["p"].nunique().eq(1).all()
     local = {"IoU-AUC", "RMA", "RRA"} if name in FLOWERS else {"OM", "LE", "F1", "SP", "EP", "SM"}
-    assert local == set(MEASURED) & set(table) - {"insertion", "deletion"}
+    assert local == set(MEASURES) & set(table) - {"insertion", "deletion"}
     assert {"command", "network", "images", "settings", "precision", "commit"} <= set(source)
 
 
@@ -44,7 +45,7 @@ def test_stored_records_are_whole(name):
 def test_identities_hold_on_every_stored_image(name):
     """AD · AG = 0 and AI = 1 where AG > 0; on GAP networks XGrad- and HiRes-CAM are Grad-CAM."""
     table, _ = stored(f"benchmark.{name}")
-    wide = score(table).pivot(index=["method", "image"], columns="metric", values="value")
+    wide = to_records(table).pivot(index=["method", "image"], columns="metric", values="value")
     assert (wide["AD"] * wide["AG"] == 0).all()
     assert (wide["AI"] == (wide["AG"] > 0)).all()
     if name != "squeezenet1_0":  # without global average pooling they differ

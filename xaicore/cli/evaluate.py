@@ -9,13 +9,13 @@ from torch import Tensor
 
 from xaicore.classifier import Classifier
 from xaicore.cli.subject import classifier_of, images_of, layer_proposed, method_of, settings_of
-from xaicore.evaluation.batch import IN_BOXES, IN_MASKS, Settings
+from xaicore.evaluation.batch import Job, Settings
+from xaicore.evaluation.dataset import Items
 from xaicore.evaluation.engine import on_disk
 from xaicore.evaluation.estimate import estimate
 from xaicore.evaluation.folder import Folder
-from xaicore.evaluation.job import Job
-from xaicore.evaluation.loading import Items
-from xaicore.evaluation.plan import Run, Sizes, checked_metrics
+from xaicore.evaluation.run import Run, Sizes
+from xaicore.metrics.measures import MEASURES, SINGULAR, named
 from xaicore.models.named import is_function
 from xaicore.processes import started
 
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> Run:
-    metrics = checked_metrics(_words(options.metrics))
+    metrics = named(_words(options.metrics))
     if not is_function(options.images):
         _check_truth(options, metrics)
     settings = settings_of(_words(options.methods.lower()), options.set)
@@ -69,8 +69,8 @@ def _plan(options: argparse.Namespace) -> Run:
 
 
 def _check_truth(options: argparse.Namespace, metrics: tuple[str, ...]) -> None:
-    for needed, source in ((IN_BOXES, "boxes"), (IN_MASKS, "masks")):
-        asked = [metric for metric in metrics if metric in needed]
+    for source in SINGULAR:
+        asked = [metric for metric in metrics if MEASURES[metric].needs == source]
         if asked and getattr(options, source) is None:
             raise ValueError(f"metrics: for {', '.join(asked)} give --{source}")
 

@@ -6,7 +6,7 @@ import argparse
 from inspect import getdoc
 
 from xaicore.attribution import METHODS
-from xaicore.evaluation.batch import NAMES
+from xaicore.metrics.measures import MEASURES
 from xaicore.interpretation import FITTED
 
 
@@ -22,4 +22,4 @@ def run(_: argparse.Namespace) -> None:
     print("F: a forward pass of the network; B: a backward pass; K: feature maps; T: iterations;")
     print("N, n: masks, samples, steps or features")
     print(f"from Python alone, for it is fitted to a data set first: {', '.join(FITTED)}")
-    print(f"metrics of `xaicore evaluate`: {', '.join(NAMES)}")
+    print(f"metrics of `xaicore evaluate`: {', '.join(MEASURES)}")

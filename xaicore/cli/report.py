@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from xaicore.evaluation.report import as_text, summary_of, write_report
+from xaicore.evaluation.report import as_text, findings_in, write_report
 
 
 def run(options: argparse.Namespace) -> None:
     """Write the files of the report, and print it."""
-    summary = summary_of(options.folder, options.reference)
-    files = write_report(summary, options.output or options.folder / "report")
-    print(as_text(summary), *(f"{file} written" for file in files), sep="\n")
+    found = findings_in(options.folder, options.reference)
+    files = write_report(found, options.output or options.folder / "report")
+    print(as_text(found), *(f"{file} written" for file in files), sep="\n")

@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from xaicore.classifier import Classifier
-from xaicore.evaluation.batch import Method, Settings, Truth, default_metrics
-from xaicore.evaluation.engine import in_memory, on_disk
-from xaicore.evaluation.folder import Records, read_records
-from xaicore.evaluation.job import Job
-from xaicore.evaluation.loading import Items
-from xaicore.evaluation.plan import Run, Sizes, checked_metrics
+from xaicore.evaluation.batch import Job, Method, Settings
+from xaicore.evaluation.dataset import Items, Truth
+from xaicore.evaluation.run import Run, Sizes, in_memory
+from xaicore.metrics import measures
 from xaicore.metrics.causal import CausalProtocol
 
 
@@ -37,7 +36,7 @@ def evaluate(
     threads: int | None = None,
     workers: int = 0,
     progress: bool | None = False,
-) -> Records:
+) -> pd.DataFrame:
     """Explain every image by every method and score the maps.
 
     With ``out``, finished chunks of images are kept there: a call that was stopped goes on where it
@@ -45,7 +44,10 @@ def evaluate(
     bits, but for ``seconds``, however many processes there are and however often they are stopped:
     images are always measured in the same batches. On another device, with another batch size or
     number of threads torch rounds differently, so these belong to the run, as do the versions:
-    a folder refuses to mix them.
+    a folder refuses to mix them. A chunk that is finished belongs to the images, classes and truth
+    it was measured of, and a call that goes on from it makes sure that they are the same: it reads
+    these images once more, unless the data set tells by ``identity(i)``, as the size and the times
+    of a file, that item i did not change.
 
     Cost: one forward per image, shared by all; that of the methods; per map one forward for AD, AI
     and AG, 2 (n - 1) for both curves of n steps, 10 for AOPC, one for SM, two and a map for ADCC,
@@ -87,16 +89,21 @@ def evaluate(
         OSError: the folder cannot be written.
         MemoryError: one batch is too large.
     """
-    asked = default_metrics(curves, truth) if metrics is None else metrics
-    settings = Settings(checked_metrics(asked), baseline, curves or "paper")
+    given = {measures.CURVES: curves, **vars(truth or Truth())}
+    usual = measures.usual(*(name for name, thing in given.items() if thing is not None))
+    asked = measures.named(usual if metrics is None else metrics)
+    settings = Settings(asked, baseline, curves or "paper")
     job = Job(classifier, dict(explainers), settings, precision)
     sizes = Sizes(batch_size, chunk_size, threads)
     run = Run(job, Items(dataset, truth), sizes, workers, strict)
-    if out is None:
-        records = in_memory(run, progress)
-    else:
+    if out is not None:
+        from xaicore.evaluation.engine import on_disk  # noqa: PLC0415 - only runs on disk need it
+        from xaicore.evaluation.folder import read_records  # noqa: PLC0415
+
         on_disk(run, Path(out), progress)
         records = read_records(out)
+    else:
+        records = in_memory(run, progress)
     failed = records.loc[records["failed"] != "", "image"].nunique()
     if failed:
         told = f"{failed} of {len(run.items)} images failed: see records['failed']"

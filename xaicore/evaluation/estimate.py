@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from xaicore.attribution.capture import counted
-from xaicore.evaluation.engine import continued, patiently, surroundings
+from xaicore.evaluation.engine import continued, describe
 from xaicore.evaluation.folder import Folder
-from xaicore.evaluation.plan import Run, usual_batch
 from xaicore.evaluation.progress import first_failure
+from xaicore.evaluation.run import Run, patiently, surroundings, usual_batch
 
 ENOUGH = 5.0
 """Seconds that a batch must take to tell the cost of the others, if it is smaller than they."""
@@ -74,7 +74,7 @@ def estimate(run: Run, folder: Folder | None = None) -> Estimate:
     """
     sizes, done = run.sizes, 0
     if folder and (there := folder.manifest):
-        run, sizes = continued(run, folder, there, run.describe())
+        run, sizes = continued(run, folder, there, describe(run))
         chunks = run.chunks(sizes)
         done = sum(len(chunks[number]) for number in folder.finished())
     elif folder:

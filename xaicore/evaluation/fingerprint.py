@@ -1,4 +1,4 @@
-"""What makes two runs the same: digests of networks, data and methods."""
+"""What makes two runs the same: digests of networks, images and methods."""
 
 from __future__ import annotations
 
@@ -7,17 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from xaicore.attribution import Explainer
+from xaicore.attribution.explainer import Explainer
 from xaicore.classifier import Classifier
-from xaicore.evaluation.batch import Method, Settings, Truth
-from xaicore.evaluation.loading import Items
-
-SAMPLED = 3
-"""Images whose pixels take part in the digest of a data set that lists no files."""
 
 
 def digest(parts: Iterable[object]) -> str:
@@ -27,7 +20,7 @@ def digest(parts: Iterable[object]) -> str:
         if isinstance(part, Tensor):
             values = part.detach().cpu().contiguous()
             sha.update(f"{values.dtype}{tuple(values.shape)}".encode())
-            sha.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+            sha.update(values.reshape(-1).view(torch.uint8).numpy().data)
         else:
             sha.update(f"{part}\0".encode())
     return sha.hexdigest()[:16]
@@ -45,53 +38,12 @@ def model(classifier: Classifier) -> dict[str, object]:
     }
 
 
-def data(dataset: Dataset[Any], truth: Truth | None = None) -> dict[str, object]:
-    """Return what identifies a data set.
-
-    It is what the data set says of itself in ``identity``, for example names, labels and sizes of
-    files; else the pixels and classes of the first, a middle and the last image.
-    """
-    items = Items(dataset)
-    parts: list[object] = [len(items)]
-    identity = getattr(dataset, "identity", None)
-    if identity is not None:
-        parts += identity()
-    else:
-        last = len(items) - 1
-        for place in sorted({round(step * last / (SAMPLED - 1)) for step in range(SAMPLED)}):
-            item = items[place]
-            parts += [item.label, item.failed if item.image is None else item.image]
-    known = truth or Truth()
-    parts += list(known.boxes or []) + ([] if known.masks is None else [known.masks])
-    return {"images": len(items), "content": digest(parts)}
-
-
-def method(explainer: Method) -> dict[str, object]:
+def method(explainer: Explainer | Tensor) -> dict[str, object]:
     """Return what identifies a method: its class and its settings; or maps made elsewhere."""
     if not isinstance(explainer, Explainer):
         return {"maps": digest([explainer])}
     settings = {key: value for key, value in vars(explainer).items() if key != "classifier"}
-    return {"class": type(explainer).__name__} | {k: _plain(v) for k, v in settings.items()}
-
-
-def measured(settings: Settings) -> dict[str, object]:
-    """Return what identifies what is measured."""
-    return {
-        "metrics": list(settings.metrics),
-        "baseline": _plain(settings.baseline),
-        "curves": _plain(settings.curves),
-    }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what computes."""
-    from xaicore import __version__  # noqa: PLC0415 - it is set when everything is imported
-
-    return {
-        "xaicore": __version__,
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-    }
+    return {"class": type(explainer).__name__} | {k: plain(v) for k, v in settings.items()}
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
@@ -106,7 +58,7 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """A value that a manifest can hold and that compares by what it is."""
     if isinstance(value, Tensor):
         return digest([value])

@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from xaicore.evaluation.fingerprint import differences
 from xaicore.files import replacing
 
-Records: TypeAlias = pd.DataFrame
-"""One row per (image, method, metric), as ``evaluate`` returns it."""
-
 MANIFEST = "manifest.json"
 CHUNKS = "chunks"
+MARKS = b"xaicore.marks"
+"""Where the file of a chunk keeps the marks of its images."""
+
 COMPARED = (
     *("model", "data", "methods", "measured", "precision", "device", "versions"),
     *("threads", "batch_size", "chunk_size"),
@@ -31,6 +31,18 @@ COMPARED = (
 AGAIN = (
     "what was finished is kept; make room or choose another folder, and run the same command again"
 )
+
+
+class Mark(NamedTuple):
+    """What tells an image and what is known of it from another one.
+
+    Attributes:
+        stamp: the same stamp, the same image; found without reading it. Empty if there is none.
+        content: a digest of what was measured.
+    """
+
+    stamp: str
+    content: str
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,7 @@ class Folder:
         Raises:
             OSError: it cannot be written.
         """
-        with explained(self.path, AGAIN):
+        with writing(self.path, AGAIN):
             self.path.mkdir(parents=True, exist_ok=True)
             with replacing(self.path / MANIFEST) as file:
                 file.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
@@ -108,18 +120,37 @@ class Folder:
         """Return the file of a chunk."""
         return self.path / CHUNKS / f"{number:06}.parquet"
 
-    def commit(self, number: int, records: Records) -> None:
+    def commit(self, number: int, records: pd.DataFrame, marks: Sequence[Mark]) -> None:
         """Write a chunk, whole or not at all.
+
+        Args:
+            number: which it is.
+            records: of its images.
+            marks: of its images, in their order.
 
         Raises:
             OSError: it cannot be written; what was written before stays.
         """
-        with explained(self.path, AGAIN):
+        import pyarrow as pa  # noqa: PLC0415 - only runs on disk need it
+        from pyarrow import parquet  # noqa: PLC0415
+
+        table = pa.Table.from_pandas(records, preserve_index=False)
+        table = table.replace_schema_metadata(
+            {**(table.schema.metadata or {}), MARKS: json.dumps(marks)}
+        )
+        with writing(self.path, AGAIN):
             (self.path / CHUNKS).mkdir(exist_ok=True)
             with replacing(self.chunk(number)) as file:
-                records.to_parquet(file, index=False)
+                parquet.write_table(table, file)
                 _keep(file)
             self._claim_of(number).unlink(missing_ok=True)
+
+    def marks(self, number: int) -> list[Mark]:
+        """Return the marks of the images of a finished chunk."""
+        from pyarrow import parquet  # noqa: PLC0415 - only runs on disk need it
+
+        kept = parquet.read_metadata(self.chunk(number)).metadata
+        return [Mark(*mark) for mark in json.loads(kept[MARKS])]
 
     def listed(self) -> set[int]:
         """Return the chunks that are there."""
@@ -134,7 +165,7 @@ class Folder:
             if _rows(self.chunk(number)) == min(size, images - number * size) * per_image
         }
 
-    def records(self) -> Records:
+    def records(self) -> pd.DataFrame:
         """Return the records of all finished chunks.
 
         Raises:
@@ -157,7 +188,7 @@ class Folder:
             OSError: the folder cannot be written.
         """
         finished = self.finished()
-        with explained(self.path, AGAIN):
+        with writing(self.path, AGAIN):
             for number in self.listed() - finished:
                 self.chunk(number).unlink(missing_ok=True)
             for file in (self.path / CHUNKS).glob(".*"):
@@ -168,9 +199,14 @@ class Folder:
 
     def claim(self, number: int) -> None:
         """Tell the other processes that this one is at work on a chunk."""
-        with explained(self.path, AGAIN):
+        with writing(self.path, AGAIN):
             (self.path / CHUNKS).mkdir(exist_ok=True)
             self._claim_of(number).touch()
+
+    def renew(self, number: int) -> None:
+        """Tell the other processes that this one is still at work on a chunk it has claimed."""
+        with suppress(OSError):  # it is finished, or the batch itself will say what is wrong
+            os.utime(self._claim_of(number))
 
     def idle(self, number: int) -> float:
         """Return for how many seconds no process has told that it is at work on a chunk."""
@@ -182,12 +218,12 @@ class Folder:
     def _claim_of(self, number: int) -> Path:
         return self.path / CHUNKS / f".{number:06}.claim"
 
-    def read(self, number: int) -> Records:
+    def read(self, number: int) -> pd.DataFrame:
         """Return the records of a finished chunk."""
         return pd.read_parquet(self.chunk(number))
 
 
-def read_records(path: str | Path) -> Records:
+def read_records(path: str | Path) -> pd.DataFrame:
     """Return the records of a run, those that are there so far.
 
     Args:
@@ -216,7 +252,7 @@ def _keep(file: Path) -> None:
 
 
 @contextmanager
-def explained(path: Path, fix: str) -> Iterator[None]:
+def writing(path: Path, fix: str) -> Iterator[None]:
     """Say of a folder that the system refuses to write what can be done."""
     try:
         yield

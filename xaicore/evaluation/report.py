@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 
 from xaicore import plot
 from xaicore.classifier import check_name
-from xaicore.evaluation.folder import Folder, Records, explained
-from xaicore.evaluation.tables import ARROWS, as_table, paired_difference, summarize
+from xaicore.evaluation.folder import Folder, writing
+from xaicore.evaluation.tables import as_table, heading, paired_difference, summarize
 from xaicore.files import replacing
 from xaicore.html import picture, table
+from xaicore.metrics.measures import MEASURES, in_per_cent
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -38,11 +39,12 @@ REASONS = 20
 ABREAST = 3
 """How many plots stand in a row."""
 
-UNIT = "per cent, but for SM and MS; ± is the half-width of the 95 % interval over images"
+OWN = " and ".join(name for name in MEASURES if not in_per_cent(name))
+UNIT = f"per cent, but for {OWN}; ± is the half-width of the 95 % interval over images"
 
 
 @dataclass(frozen=True)
-class Summary:
+class Findings:
     """What a run found.
 
     Attributes:
@@ -52,7 +54,7 @@ class Summary:
     """
 
     manifest: dict[str, Any]
-    records: Records
+    records: pd.DataFrame
     reference: str
 
     @property
@@ -116,13 +118,13 @@ class Summary:
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
         for metric, ax in zip(metrics, axes, strict=False):
-            plot.intervals(self.summarized, ax, metric, f"{metric} {ARROWS[metric]}")
+            plot.intervals(self.summarized, ax, metric, heading(metric))
         for ax in axes[len(metrics) :]:
             ax.remove()
         return figure
 
 
-def summary_of(path: Path, reference: str | None = None) -> Summary:
+def findings_in(path: Path, reference: str | None = None) -> Findings:
     """Return what a run has found so far.
 
     Args:
@@ -136,44 +138,44 @@ def summary_of(path: Path, reference: str | None = None) -> Summary:
     records, methods = folder.records(), list((folder.manifest or {})["methods"])
     if reference is not None:
         check_name("reference", reference, methods)
-    return Summary(folder.manifest or {}, records, reference or methods[0])
+    return Findings(folder.manifest or {}, records, reference or methods[0])
 
 
-def write_report(summary: Summary, folder: Path) -> list[Path]:
+def write_report(found: Findings, folder: Path) -> list[Path]:
     """Write the report as CSV, LaTeX, a picture and a page; return the files.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    with explained(folder, "choose another folder, --output"):
-        return _written(summary, folder)
+    with writing(folder, "choose another folder, --output"):
+        return _written(found, folder)
 
 
-def _written(summary: Summary, folder: Path) -> list[Path]:
+def _written(found: Findings, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     texts: dict[str, Callable[[], str]] = {
-        "summary.csv": lambda: summary.means.to_csv(float_format="%.6g"),
-        "summary.tex": lambda: _latex(summary.means),
-        "differences.csv": lambda: summary.differences.to_csv(float_format="%.6g"),
-        "failures.csv": summary.failures.to_csv,
-        "report.html": lambda: _page(summary),
+        "summary.csv": lambda: found.means.to_csv(float_format="%.6g"),
+        "summary.tex": lambda: _latex(found.means),
+        "differences.csv": lambda: found.differences.to_csv(float_format="%.6g"),
+        "failures.csv": found.failures.to_csv,
+        "report.html": lambda: _page(found),
     }
     for name, text in texts.items():
         with replacing(folder / name) as file:
             file.write_text(text(), encoding="utf-8")
     with replacing(folder / "intervals.png") as file:
-        summary.figure().savefig(file, dpi=150)
+        found.figure().savefig(file, dpi=150)
     return [folder / name for name in (*texts, "intervals.png")]
 
 
-def as_text(summary: Summary) -> str:
+def as_text(found: Findings) -> str:
     """Return the report as it is printed."""
-    parts = [summary.state, f"{UNIT}:", summary.means.to_string(float_format="%.2f")]
-    counts, differences, failures = summary.counts, summary.differences, summary.failures
+    parts = [found.state, f"{UNIT}:", found.means.to_string(float_format="%.2f")]
+    counts, differences, failures = found.counts, found.differences, found.failures
     if len(counts):
         parts += ["the images behind each mean:", counts.to_string()]
     if len(differences):
-        parts.append(f"minus {summary.reference}, on the same images:")
+        parts.append(f"minus {found.reference}, on the same images:")
         formats = {name: form.format for name, form in _signed(differences).items()}
         parts.append(differences.to_string(formatters=formats))
     if len(failures):
@@ -198,34 +200,34 @@ def _latex(means: pd.DataFrame) -> str:
     return f"% \\usepackage{{booktabs}}; {UNIT}\n{text}"
 
 
-def _page(summary: Summary) -> str:
-    model, data = summary.manifest["model"], summary.manifest["data"]
+def _page(found: Findings) -> str:
+    model, data = found.manifest["model"], found.manifest["data"]
     title = f"{model['network']} on {data['images']} images"
     alt = "Bars with intervals: the mean of every metric for every method, as in the table."
     parts = [
-        table(summary.means, "summary", f"Means, {UNIT}.").html,
-        picture(summary.figure(), f"Means, {UNIT}.", alt).html,
+        table(found.means, "summary", f"Means, {UNIT}.").html,
+        picture(found.figure(), f"Means, {UNIT}.", alt).html,
     ]
-    counts, differences, failures = summary.counts, summary.differences, summary.failures
+    counts, differences, failures = found.counts, found.differences, found.failures
     if len(counts):
         parts.append(table(counts, "counts", "The images behind each mean.").html)
     if len(differences):
         signs = {name: form[2:-1] for name, form in _signed(differences).items()}
-        caption = f"Difference to {summary.reference} on the same images, {UNIT}."
+        caption = f"Difference to {found.reference} on the same images, {UNIT}."
         parts.append(table(differences, "differences", caption, signs).html)
     if len(failures):
         caption = "What failed, and why."
         if len(failures) > REASONS:
             caption += f" {len(failures) - REASONS} other reasons are in failures.csv."
         parts.append(table(failures.head(REASONS), "failures", caption).html)
-    told = "; ".join(f"{name} {number}" for name, number in summary.manifest["versions"].items())
-    command = escape(summary.manifest["command"])
+    told = "; ".join(f"{name} {number}" for name, number in found.manifest["versions"].items())
+    command = escape(found.manifest["command"])
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>\n"
-        f"<h1>{escape(title)}</h1>\n<p>{escape(summary.state)}.</p>\n"
+        f"<h1>{escape(title)}</h1>\n<p>{escape(found.state)}.</p>\n"
         + "\n".join(parts)
-        + f"\n<p><small>{escape(told)}; commit {summary.manifest['commit'] or 'unknown'}; "
+        + f"\n<p><small>{escape(told)}; commit {found.manifest['commit'] or 'unknown'}; "
         f"<code>{command}</code></small></p>\n</body></html>\n"
     )

@@ -1,4 +1,4 @@
-"""Tables from records: scores, means with intervals, paired differences."""
+"""Tables from records: means with intervals, paired differences."""
 
 from __future__ import annotations
 
@@ -6,52 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 
-from xaicore.evaluation.batch import MEASURED, ON_REQUEST, Truth, measure
-from xaicore.metrics.faithfulness import average_drop, average_gain, average_increase
-
-__all__ = [
-    "ARROWS",
-    "MEASURED",
-    "METRICS",
-    "Truth",
-    "as_table",
-    "measure",
-    "paired_difference",
-    "score",
-    "summarize",
-]
-
-METRICS = {"AD": average_drop, "AG": average_gain, "AI": average_increase}
-ARROWS = {"AD": "↓", "AG": "↑", "AI": "↑", **MEASURED, **ON_REQUEST}
-ARROWS |= {"IoU": "↑", "pointing": "↑", "PC": "↑"}
-NOT_PER_CENT = {"SM", "MS"}
-OF_ONE_MAP = {"method", "p", "o", "seconds", "degenerate", "value", "failed"}
-"""Columns of records that differ between the methods on one image; the others identify the pair."""
+from xaicore.metrics.measures import MEASURES, Measure, in_per_cent
 
 STANDARD_ERRORS = 1.96
 """Half-width of a 95 % interval of a mean, in standard errors."""
 
 
-def score(measured: pd.DataFrame) -> pd.DataFrame:
-    """Turn the table of ``measure`` into records, one row per (image, method, metric)."""
-    known = measured["o"].notna().to_numpy()
-    p, o = (torch.tensor(measured[name].to_numpy()[known]) for name in ("p", "o"))
-    columns = {name: np.full(len(measured), np.nan) for name in METRICS}
-    for name, metric in METRICS.items():
-        columns[name][known] = metric(p, o).numpy()
-    others = [name for name in (*MEASURED, *ON_REQUEST) if name in measured]
-    columns |= {name: measured[name].to_numpy() for name in others}
-    identity = measured.drop(columns=others)
-    parts = [identity.assign(metric=name, value=values) for name, values in columns.items()]
-    return pd.concat(parts, ignore_index=True)
-
-
 def summarize(records: pd.DataFrame, by: Sequence[str] = ("method",)) -> pd.DataFrame:
     """Return the mean of each metric with the half-width of its 95 % interval.
 
-    Both are per cent, but for SM, a logarithm, and MS, a ratio.
+    Both are per cent, but for measures of another unit: SM, a logarithm, and MS, a ratio.
 
     The image is the unit: values of one image under several networks or seeds are averaged first,
     so that repeating a measurement on the same images does not narrow the interval.
@@ -62,8 +27,9 @@ def summarize(records: pd.DataFrame, by: Sequence[str] = ("method",)) -> pd.Data
     """
     keys = [*by, "metric"]
     per_image = records.groupby([*keys, "image"], sort=False)["value"].mean()
-    own_scale = per_image.index.get_level_values("metric").isin(NOT_PER_CENT)
-    groups = (per_image * np.where(own_scale, 1, 100)).groupby(keys, sort=False)
+    names = per_image.index.get_level_values("metric")
+    shares = names.isin([name for name in names.unique() if in_per_cent(name)])
+    groups = (per_image * np.where(shares, 100, 1)).groupby(keys, sort=False)
     return pd.DataFrame(
         {
             "mean": groups.mean(),
@@ -73,40 +39,75 @@ def summarize(records: pd.DataFrame, by: Sequence[str] = ("method",)) -> pd.Data
     )
 
 
-def as_table(summary: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+def heading(metric: str, measures: Mapping[str, Measure] = MEASURES) -> str:
+    """Return a metric with the arrow that says which way it is better.
+
+    Args:
+        metric: its name.
+        measures: the table that it stands in.
+    """
+    return f"{metric} {measures[metric].arrow}"
+
+
+def as_table(
+    summary: pd.DataFrame, labels: Mapping[str, str], measures: Mapping[str, Measure] = MEASURES
+) -> pd.DataFrame:
     """Lay a summary out for reading: a row per group, a mean and a half-width per metric.
 
     Args:
         summary: the table of ``summarize``.
         labels: how each method is written.
+        measures: the table that the metrics stand in.
     """
     summary = summary.set_axis(summary.index.remove_unused_levels())  # else unstack mixes them up
     wide = summary[["mean", "half_width"]].unstack("metric", sort=False)
     columns = {}
     for metric in summary.index.unique("metric"):
-        columns[f"{metric} {ARROWS[metric]}"] = wide["mean", metric]
+        columns[heading(metric, measures)] = wide["mean", metric]
         columns[f"± {metric}"] = wide["half_width", metric]
     table = pd.DataFrame(columns)
     return table.rename(labels, level="method" if table.index.nlevels > 1 else None)
 
 
 def paired_difference(
-    records: pd.DataFrame, method: str, reference: str, by: Sequence[str] = ()
+    records: pd.DataFrame,
+    method: str,
+    reference: str,
+    by: Sequence[str] = (),
+    within: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Return how far one method is above another on the same images, per metric, in per cent.
 
-    Pairs are of one image under one network: of whatever other columns the records have.
+    A pair is of one image and metric, and of the same ``by`` and ``within``.
+
+    Args:
+        records: a row per (image, method, metric), and per group and network, if there are some.
+        method: the one.
+        reference: the other.
+        by: columns whose groups are told apart in the result.
+        within: further columns in which a pair must agree, such as ``network`` or ``seed``; the
+            image is the unit of the result all the same.
 
     Returns:
         The table of ``summarize`` for the differences ``method - reference``, image by image.
 
     Raises:
-        ValueError: a method has no records.
+        ValueError: a method has no records, or more than one for the same pair; or there is no such
+            column.
     """
     missing = {method, reference} - set(records["method"])
     if missing:
         raise ValueError(f"the records hold no method called {', '.join(sorted(missing))}")
-    identity = [column for column in records if column not in OF_ONE_MAP]
-    values = records.pivot(index=identity, columns="method", values="value")
+    if absent := {*by, *within} - set(records):
+        raise ValueError(f"by, within: the records have no column {', '.join(sorted(absent))}")
+    keys = [column for column in records if column in {"image", "metric", *by, *within}]
+    compared = records[records["method"].isin([method, reference])]
+    if compared.duplicated([*keys, "method"]).any():
+        others = [c for c in records if c not in (*keys, "method", "value")]
+        raise ValueError(
+            "an image has several values of one method: name in `within` what tells them apart, "
+            f"of {', '.join(others)}"
+        )
+    values = compared.pivot(index=keys, columns="method", values="value")
     differences = (values[method] - values[reference]).rename("value").reset_index()
     return summarize(differences, by)

@@ -1,95 +1,12 @@
-"""Metrics: pure functions, one value per image."""
+"""Metrics: pure functions, one value per image; ``measures`` is the table of what is made of them.
 
-from xaicore.metrics.causal import (
-    CAUSAL_PROTOCOLS,
-    CausalCurves,
-    CausalProtocol,
-    CurveEnds,
-    aopc,
-    auc,
-    causal_curves,
-    curve_ends,
-    insertion_deletion,
-)
-from xaicore.metrics.faithfulness import (
-    average_drop,
-    average_gain,
-    average_increase,
-    confidence,
-)
-from xaicore.metrics.localization import (
-    best_iou,
-    box_accuracy,
-    box_f1,
-    box_masks,
-    energy_pointing_game,
-    localization_error,
-    max_box_accuracy,
-    official_metric,
-    predicted_boxes,
-    saliency_metric,
-    standard_pointing_game,
-)
-from xaicore.metrics.randomization import (
-    randomized,
-    spearman,
-    structural_similarity,
-)
-from xaicore.metrics.robustness import (
-    ADCC,
-    adcc,
-    coherency,
-    complexity,
-    max_sensitivity,
-)
-from xaicore.metrics.segmentation import (
-    best_threshold,
-    iou_curve,
-    mask_iou,
-    mask_pointing_game,
-    paired_contrast,
-    relevance_mass_accuracy,
-    relevance_rank_accuracy,
-)
+The public names are those of each file's ``__all__``.
+"""
 
-__all__ = [
-    "ADCC",
-    "CAUSAL_PROTOCOLS",
-    "CausalCurves",
-    "CausalProtocol",
-    "CurveEnds",
-    "adcc",
-    "aopc",
-    "auc",
-    "average_drop",
-    "average_gain",
-    "average_increase",
-    "best_iou",
-    "best_threshold",
-    "box_accuracy",
-    "box_f1",
-    "box_masks",
-    "causal_curves",
-    "coherency",
-    "complexity",
-    "confidence",
-    "curve_ends",
-    "energy_pointing_game",
-    "insertion_deletion",
-    "iou_curve",
-    "localization_error",
-    "mask_iou",
-    "mask_pointing_game",
-    "max_box_accuracy",
-    "max_sensitivity",
-    "official_metric",
-    "paired_contrast",
-    "predicted_boxes",
-    "randomized",
-    "relevance_mass_accuracy",
-    "relevance_rank_accuracy",
-    "saliency_metric",
-    "spearman",
-    "standard_pointing_game",
-    "structural_similarity",
-]
+from xaicore.metrics.causal import *
+from xaicore.metrics.faithfulness import *
+from xaicore.metrics.localization import *
+from xaicore.metrics.measures import *
+from xaicore.metrics.randomization import *
+from xaicore.metrics.robustness import *
+from xaicore.metrics.segmentation import *

@@ -27,6 +27,18 @@ from xaicore.classifier import Classifier
 from xaicore.masking import removed
 from xaicore.metrics.faithfulness import check_maps, probability
 
+__all__ = [
+    "CAUSAL_PROTOCOLS",
+    "CausalCurves",
+    "CausalProtocol",
+    "CurveEnds",
+    "aopc",
+    "auc",
+    "causal_curves",
+    "curve_ends",
+    "insertion_deletion",
+]
+
 PATCH = 14
 """Side of an AOPC patch, in pixels of a 224-pixel image."""
 

@@ -18,6 +18,13 @@ from xaicore.attribution.explainer import check_inputs, resolve_targets
 from xaicore.classifier import Classifier
 from xaicore.masking import mask, removed
 
+__all__ = [
+    "average_drop",
+    "average_gain",
+    "average_increase",
+    "confidence",
+]
+
 
 @torch.no_grad()
 def confidence(
@@ -63,7 +70,7 @@ def probability(logits: Tensor, targets: Tensor) -> Tensor:
 def average_drop(p: Tensor, o: Tensor) -> Tensor:
     """Return the share of the confidence that masking loses, ``[p - o]+ / p``; lower is better."""
     p, o = check_probabilities(p, o)
-    return torch.where(p > 0, (p - o).clamp_min(0) / p.where(p > 0, 1), 0)
+    return ratio((p - o).clamp_min(0), p)
 
 
 def average_increase(p: Tensor, o: Tensor) -> Tensor:
@@ -78,7 +85,12 @@ def average_gain(p: Tensor, o: Tensor) -> Tensor:
     Higher is better. Where ``p = 1`` nothing can be gained: the value is 0.
     """
     p, o = check_probabilities(p, o)
-    return torch.where(p < 1, (o - p).clamp_min(0) / (1 - p).where(p < 1, 1), 0)
+    return ratio((o - p).clamp_min(0), 1 - p)
+
+
+def ratio(part: Tensor, whole: Tensor) -> Tensor:
+    """Return ``part / whole``, and 0 where the whole, which is not negative, is 0."""
+    return torch.where(whole > 0, part / whole.where(whole > 0, 1), 0)
 
 
 def check_probabilities(p: Tensor, o: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,21 @@ from torchvision.ops import box_iou
 
 from xaicore.attribution.explainer import check_inputs, resolve_targets
 from xaicore.classifier import Classifier
-from xaicore.metrics.faithfulness import check_maps
+from xaicore.metrics.faithfulness import check_maps, ratio
+
+__all__ = [
+    "best_iou",
+    "box_accuracy",
+    "box_f1",
+    "box_masks",
+    "energy_pointing_game",
+    "localization_error",
+    "max_box_accuracy",
+    "official_metric",
+    "predicted_boxes",
+    "saliency_metric",
+    "standard_pointing_game",
+]
 
 BOX_THRESHOLDS = tuple(round(0.01 * step, 2) for step in range(100))
 BOX_DELTAS = (0.3, 0.5, 0.7)
@@ -114,7 +128,7 @@ def energy_pointing_game(maps: Tensor, boxes: Sequence[Tensor]) -> Tensor:
         ValueError: maps or boxes cannot be used; the message says why.
     """
     values, union = _saliency_and_union(maps, boxes)
-    return _ratio((values * union).sum((1, 2)), values.sum((1, 2)))
+    return ratio((values * union).sum((1, 2)), values.sum((1, 2)))
 
 
 def box_f1(maps: Tensor, boxes: Sequence[Tensor]) -> Tensor:
@@ -127,8 +141,8 @@ def box_f1(maps: Tensor, boxes: Sequence[Tensor]) -> Tensor:
     """
     values, union = _saliency_and_union(maps, boxes)
     inside = (values * union).sum((1, 2))
-    precision, recall = _ratio(inside, values.sum((1, 2))), _ratio(inside, union.sum((1, 2)))
-    return _ratio(2 * precision * recall, precision + recall)
+    precision, recall = ratio(inside, values.sum((1, 2))), ratio(inside, union.sum((1, 2)))
+    return ratio(2 * precision * recall, precision + recall)
 
 
 def standard_pointing_game(maps: Tensor, boxes: Sequence[Tensor]) -> Tensor:
@@ -140,7 +154,7 @@ def standard_pointing_game(maps: Tensor, boxes: Sequence[Tensor]) -> Tensor:
     """
     values, union = _saliency_and_union(maps, boxes)
     maximal = (values == values.amax((1, 2), keepdim=True)).double()
-    return _ratio((maximal * union).sum((1, 2)), maximal.sum((1, 2)))
+    return ratio((maximal * union).sum((1, 2)), maximal.sum((1, 2)))
 
 
 def box_accuracy(
@@ -315,11 +329,6 @@ def _saliency_and_union(maps: Tensor, boxes: Sequence[Tensor]) -> tuple[Tensor, 
     check_maps(maps, maps)
     values = maps.detach().cpu().double()
     return values[:, 0], box_masks(boxes, values)[:, 0]
-
-
-def _ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """``part / whole``, and 0 where the whole is 0."""
-    return torch.where(whole > 0, part / torch.where(whole > 0, whole, 1), 0)
 
 
 def _crop(image: Tensor, box: list[int]) -> Tensor:

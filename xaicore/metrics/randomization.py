@@ -16,6 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xaicore.classifier import Classifier
+from xaicore.metrics.faithfulness import ratio
+
+__all__ = [
+    "randomized",
+    "spearman",
+    "structural_similarity",
+]
 
 WINDOW = 11
 """Side of the window of structural similarity, in pixels."""
@@ -72,7 +79,7 @@ def spearman(maps: Tensor, others: Tensor) -> Tensor:
     """
     a, b = (_centred_ranks(t.flatten(1)) for t in _pair(maps, others))
     norm = a.norm(dim=1) * b.norm(dim=1)
-    return torch.where(norm > 0, (a * b).sum(1) / torch.where(norm > 0, norm, 1), 0).clamp(-1, 1)
+    return ratio((a * b).sum(1), norm).clamp(-1, 1)
 
 
 def structural_similarity(maps: Tensor, others: Tensor) -> Tensor:

@@ -9,7 +9,15 @@ from torch import Tensor
 
 from xaicore.attribution.explainer import Explainer, check_inputs, resolve_targets
 from xaicore.masking import mask, removed
-from xaicore.metrics.faithfulness import average_drop, check_maps, probability
+from xaicore.metrics.faithfulness import average_drop, check_maps, probability, ratio
+
+__all__ = [
+    "ADCC",
+    "adcc",
+    "coherency",
+    "complexity",
+    "max_sensitivity",
+]
 
 
 def max_sensitivity(
@@ -126,7 +134,7 @@ def coherency(maps: Tensor, masked_maps: Tensor) -> Tensor:
     """
     a, b = (_centred(t) for t in (maps, masked_maps))
     norm = a.norm(dim=1) * b.norm(dim=1)
-    r = (a * b).sum(1) / torch.where(norm > 0, norm, 1)
+    r = ratio((a * b).sum(1), norm)
     return torch.where(norm > 0, (r.clamp(-1, 1) + 1) / 2, 0)
 
 

@@ -14,7 +14,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from xaicore.metrics.faithfulness import check_maps
+from xaicore.metrics.faithfulness import check_maps, ratio
+
+__all__ = [
+    "best_threshold",
+    "iou_curve",
+    "mask_iou",
+    "mask_pointing_game",
+    "paired_contrast",
+    "relevance_mass_accuracy",
+    "relevance_rank_accuracy",
+]
 
 IOU_THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
@@ -90,8 +100,7 @@ def relevance_mass_accuracy(maps: Tensor, masks: Tensor) -> Tensor:
         ValueError: maps or masks cannot be used; the message says why.
     """
     values, coverage = _flat(maps, masks)
-    total = values.sum(1)
-    return torch.where(total > 0, (values * coverage).sum(1) / total.where(total > 0, 1), 0)
+    return ratio((values * coverage).sum(1), values.sum(1))
 
 
 def relevance_rank_accuracy(maps: Tensor, masks: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from tests.networks import classifier, pictures
 from xaicore.attribution import FakeCAM, GradCAM, Saliency
 from xaicore.attribution.explainer import Explainer
 from xaicore.classifier import Classifier
-from xaicore.evaluation import evaluate
+from xaicore.evaluation.api import evaluate
 from xaicore.metrics import CausalProtocol
 
 CURVES = CausalProtocol(steps=4)

@@ -19,7 +19,7 @@ from tests.networks import pictures, pooled_network
 from tests.xaicore.evaluation import models
 from tests.xaicore.evaluation.subject import same
 from xaicore.cli.main import main
-from xaicore.evaluation import read_records
+from xaicore.evaluation.folder import read_records
 
 COUNT = 10
 
@@ -305,6 +305,6 @@ def test_an_interrupted_run_says_how_to_go_on(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xaicore.evaluation.engine.patiently", interrupted)
+    monkeypatch.setattr("xaicore.evaluation.run.patiently", interrupted)
     assert main(command(gallery, tmp_path)) == 130
     assert "run the same command again" in capsys.readouterr().err

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.xaicore.evaluation.subject import run, same
-from xaicore.evaluation import read_records
-from xaicore.evaluation.folder import Folder
+from xaicore.evaluation.folder import Folder, read_records
 
 IMAGES = 48
 Mount = Callable[..., Path]

@@ -15,18 +15,16 @@ import torch
 from torch.utils.data import TensorDataset
 
 from tests.networks import Counter, classifier, pictures
-from tests.xaicore.evaluation.subject import CURVES, METRICS, Hungry, Some, methods, run, same
+from tests.xaicore.evaluation.subject import METRICS, Hungry, Some, methods, run, same
 from xaicore.attribution import CAM, AblationCAM, FakeCAM, GradCAM, LayerCAM, OptiCAM, ScoreCAM
 from xaicore.classifier import Classifier
-from xaicore.evaluation import evaluate, read_records
-from xaicore.evaluation.batch import Settings, Truth
+from xaicore.evaluation.api import evaluate
+from xaicore.evaluation.batch import Job, Settings
+from xaicore.evaluation.dataset import Items, Truth
 from xaicore.evaluation.estimate import Estimate, estimate
-from xaicore.evaluation.folder import Folder
-from xaicore.evaluation.job import Job
-from xaicore.evaluation.loading import Items
-from xaicore.evaluation.plan import Run, Sizes
+from xaicore.evaluation.folder import Folder, read_records
 from xaicore.evaluation.progress import Progress
-from xaicore.evaluation.tables import measure, score
+from xaicore.evaluation.run import Run, Sizes
 
 PAPER = Settings(METRICS)
 """All metrics, with the curves that are the default."""
@@ -38,14 +36,6 @@ def test_a_run_has_one_row_per_image_method_and_metric_in_that_order() -> None:
     assert list(found[["image", "method", "metric"]].itertuples(False, None)) == rows
     assert (found["failed"] == "").all()
     assert found["value"].notna().all()
-
-
-def test_a_run_is_what_measuring_gives() -> None:
-    model, dataset = classifier(), Some()
-    table = score(measure(model, dataset, methods(model), batch_size=2, curves=CURVES))
-    keys = ["image", "method", "metric"]
-    ours, theirs = (t.set_index(keys)["value"].sort_index() for t in (run(), table))
-    pd.testing.assert_series_equal(ours, theirs, check_exact=True)
 
 
 @pytest.mark.parametrize("chunk_size", [1, 2, 6, 50])

@@ -11,7 +11,7 @@ import pytest
 
 from tests.xaicore.evaluation import driver
 from tests.xaicore.evaluation.subject import same
-from xaicore.evaluation import read_records
+from xaicore.evaluation.folder import read_records
 
 
 @pytest.fixture(scope="module")

@@ -10,18 +10,11 @@ from torch.utils.data import TensorDataset
 
 from tests.networks import classifier, pictures
 from xaicore.attribution import FakeCAM, GradCAM
-from xaicore.evaluation import evaluate
-from xaicore.evaluation.tables import (
-    MEASURED,
-    METRICS,
-    Truth,
-    as_table,
-    measure,
-    paired_difference,
-    score,
-    summarize,
-)
+from xaicore.evaluation.api import evaluate
+from xaicore.evaluation.dataset import Truth
+from xaicore.evaluation.tables import as_table, paired_difference, summarize
 from xaicore.metrics import (
+    MEASURES,
     CausalProtocol,
     auc,
     average_drop,
@@ -68,13 +61,6 @@ def test_records_do_not_depend_on_the_batch_size() -> None:
     keys = ["image", "method", "metric"]
     one, all_at_once = (table.sort_values(keys, ignore_index=True) for table in timeless)
     pd.testing.assert_frame_equal(one, all_at_once, rtol=1e-9)
-
-
-def test_scores_follow_from_stored_confidences() -> None:
-    model = classifier().double()
-    stored = measure(model, TensorDataset(pictures(7).double(), TARGETS), {"m": GradCAM(model)})
-    assert list(stored) == ["image", "target", "method", "p", "o", "seconds", "degenerate"]
-    assert len(score(stored)) == 3 * len(stored)
 
 
 def table(values: dict[str, list[float]], seeds: int = 1) -> pd.DataFrame:
@@ -124,12 +110,27 @@ def test_a_paired_difference_pairs_within_each_network() -> None:
     one = table({"a": [0.1, 0.5], "b": [0.0, 0.1]}).assign(network=0)
     two = table({"a": [0.9, 0.9], "b": [0.7, 0.7]}).assign(network=1)
     both = pd.concat([one, two], ignore_index=True)
-    row = paired_difference(both, "a", "b").loc["AG"]
+    row = paired_difference(both, "a", "b", within=["network"]).loc["AG"]
     assert row["mean"] == pytest.approx((10 + 40 + 20 + 20) / 4)
     assert row["n"] == 2
     assert list(paired_difference(both, "a", "b", by=["network"]).index.unique("network")) == [0, 1]
     partial = both[(both["network"] == 0) | (both["method"] == "a")]
-    assert paired_difference(partial, "a", "b").loc["AG", "mean"] == pytest.approx((10 + 40) / 2)
+    assert paired_difference(partial, "a", "b", within=["network"]).loc[
+        "AG", "mean"
+    ] == pytest.approx((10 + 40) / 2)
+
+
+def test_no_column_tells_pairs_apart_that_was_not_named() -> None:
+    """A further column is no part of a pair; where it is needed, the message names it."""
+    one = table({"a": [0.1, 0.5], "b": [0.0, 0.1]}).assign(network=0)
+    noted = one.assign(note=range(4), loss=[0.1, 0.2, 0.3, 0.4])
+    expected = paired_difference(one, "a", "b")
+    pd.testing.assert_frame_equal(paired_difference(noted, "a", "b"), expected)
+    both = pd.concat([one, one.assign(network=1)], ignore_index=True)
+    with pytest.raises(ValueError, match=r"several values of one method.* `within` .*network"):
+        paired_difference(both, "a", "b")
+    with pytest.raises(ValueError, match="no column fold"):
+        paired_difference(both, "a", "b", within=["network", "fold"])
 
 
 def test_a_table_of_some_metrics_keeps_their_values() -> None:
@@ -149,40 +150,43 @@ def test_a_table_of_some_metrics_keeps_their_values() -> None:
 CURVES = CausalProtocol(steps=5)
 
 
+BOXES = [torch.tensor([[2.0, 2.0, 9.0, 12.0]])] * 6 + [
+    torch.tensor([[0.0, 0, 5, 5], [8, 8, 16, 16]])
+]
+
+
 def everything(batch_size: int = 3, maps: torch.Tensor | None = None) -> pd.DataFrame:
-    """Measure Grad-CAM, or maps made before, by every metric there is."""
+    """Measure Grad-CAM, or maps made before, by every metric that is measured unasked."""
     model, images = classifier().double(), pictures(7).double()
-    boxes = [torch.tensor([[2.0, 2.0, 9.0, 12.0]])] * 6 + [
-        torch.tensor([[0.0, 0, 5, 5], [8, 8, 16, 16]])
-    ]
     masks = torch.zeros(7, 1, 16, 16, dtype=torch.float64)
     masks[..., 3:9, 4:10] = 1
-    return measure(
+    return evaluate(
         model,
         TensorDataset(images, TARGETS),
         {"m": GradCAM(model) if maps is None else maps},
         batch_size=batch_size,
         curves=CURVES,
-        truth=Truth(boxes, masks),
+        truth=Truth(BOXES, masks),
+        strict=True,
     )
 
 
 def test_every_metric_is_its_function_image_by_image() -> None:
     model, images = classifier().double(), pictures(7).double()
     found = everything()
-    assert set(MEASURED) <= set(found)
+    unasked = [name for name, row in MEASURES.items() if row.unasked is not None]
+    assert len(found) == 7 * len(unasked)
+    assert list(found["metric"].unique()) == unasked
+    wide = found.pivot(index="image", columns="metric", values="value")
     maps = GradCAM(model)(images, TARGETS)
     curves = insertion_deletion(model, images, maps, None, CURVES)
-    np.testing.assert_allclose(found["insertion"], auc(curves.insertion), atol=1e-12)
-    np.testing.assert_allclose(found["deletion"], auc(curves.deletion), atol=1e-12)
+    np.testing.assert_allclose(wide["insertion"], auc(curves.insertion), atol=1e-12)
+    np.testing.assert_allclose(wide["deletion"], auc(curves.deletion), atol=1e-12)
     masks = torch.zeros(7, 1, 16, 16)
     masks[..., 3:9, 4:10] = 1
-    np.testing.assert_allclose(found["RMA"], relevance_mass_accuracy(maps, masks), atol=1e-12)
-    last = torch.tensor([[0.0, 0, 5, 5], [8, 8, 16, 16]])
-    assert found["EP"].iloc[6] == pytest.approx(float(energy_pointing_game(maps[6:], [last])))
-    records = score(found)
-    assert len(records) == 7 * len({**METRICS, **MEASURED})
-    assert set(records["metric"]) == {*METRICS, *MEASURED}
+    np.testing.assert_allclose(wide["RMA"], relevance_mass_accuracy(maps, masks), atol=1e-12)
+    energy = float(energy_pointing_game(maps[6:], BOXES[6:]))
+    assert wide["EP"].iloc[6] == pytest.approx(energy)
 
 
 def test_measuring_does_not_depend_on_the_batch_size() -> None:
@@ -203,7 +207,7 @@ def test_degenerate_maps_are_counted() -> None:
     model, images = classifier(), pictures(7)
     maps = torch.rand(7, 1, 4, 4)
     maps[2] = 0.5
-    found = measure(model, TensorDataset(images, TARGETS), {"m": maps})
+    found = evaluate(model, TensorDataset(images, TARGETS), {"m": maps}, ["AD"])
     assert found["degenerate"].tolist() == [False, False, True, False, False, False, False]
 
 

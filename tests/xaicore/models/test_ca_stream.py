@@ -20,7 +20,7 @@ from xaicore.attribution import METHODS, AblationCAM, GradCAM, ScoreCAM
 from xaicore.attribution.cam import combine
 from xaicore.attribution.capture import capture
 from xaicore.classifier import Classifier
-from xaicore.evaluation import evaluate
+from xaicore.evaluation.api import evaluate
 from xaicore.masking import mask, normalize, upsample
 from xaicore.models.ca_stream import CAStream, known_architecture
 

@@ -1,25 +1,21 @@
-"""What a run is: what is done, with which images, in what portions."""
+"""A run: what is done, with which images, in what portions; and its chunks, one after another."""
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from xaicore.attribution.cam import CAMExplainer
 from xaicore.attribution.explainer import check_evaluation_mode
-from xaicore.classifier import check_name, hint
-from xaicore.evaluation import fingerprint
-from xaicore.evaluation.batch import NAMES
-from xaicore.evaluation.job import PRECISIONS, Job, out_of_memory, release
-from xaicore.evaluation.loading import Items
-from xaicore.versions import commit
+from xaicore.classifier import check_name
+from xaicore.evaluation.batch import PRECISIONS, Job, out_of_memory, release
+from xaicore.evaluation.dataset import Item, Items, batches
+from xaicore.evaluation.progress import Progress, first_failure
 
 CHUNK = 64
 USUAL_BATCH = 64
@@ -89,23 +85,6 @@ class Run:
             if isinstance(method, Tensor) and len(method) != count:
                 raise ValueError(f"{name}: {len(method)} maps for {count} images")
 
-    def describe(self) -> dict[str, Any]:
-        """Return the manifest of the run, with what is not decided yet as ``None``."""
-        job = self.job
-        return {
-            "model": fingerprint.model(job.classifier),
-            "data": fingerprint.data(self.items.dataset, self.items.truth),
-            "methods": {name: fingerprint.method(m) for name, m in job.methods.items()},
-            "measured": fingerprint.measured(job.settings),
-            "precision": job.precision,
-            "device": job.classifier.mean.device.type,
-            **self.sizes.named(),
-            "versions": fingerprint.versions(),
-            "commit": commit(),
-            "command": shlex.join(sys.argv),
-            "began": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-
     def settled(self) -> Sizes:
         """Return the sizes, all decided."""
         batch = self.sizes.batch or largest_batch(self)
@@ -117,23 +96,6 @@ class Run:
         assert sizes.chunk is not None
         starts = range(0, len(self.items), sizes.chunk)
         return [range(s, min(s + sizes.chunk, len(self.items))) for s in starts]
-
-
-def checked_metrics(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the metrics as records name them, each once, in the order of the tables.
-
-    Raises:
-        ValueError: a name is unknown, or there is none.
-    """
-    known = {name.lower(): name for name in NAMES}
-    for name in names:
-        if name.lower() not in known:
-            near = hint(name.lower(), known) or f": use some of {', '.join(NAMES)}"
-            raise ValueError(f"metrics: no metric is called '{name}'{near}")
-    if not names:
-        raise ValueError(f"metrics: give at least one of {', '.join(NAMES)}")
-    asked = {known[name.lower()] for name in names}
-    return tuple(name for name in NAMES if name in asked)
 
 
 def usual_batch(run: Run) -> int:
@@ -162,3 +124,99 @@ def largest_batch(run: Run) -> int:
                 raise MemoryError("one image alone does not fit into the memory") from error
         release()
         size //= 2
+
+
+def in_memory(run: Run, shown: bool | None) -> pd.DataFrame:
+    """Measure everything in this process."""
+    sizes = run.settled()
+    chunks, parts = dict(enumerate(run.chunks(sizes))), []
+    with closing(Progress(len(run.items), shown)) as progress, surroundings(sizes):
+        for _, records in measured(run, sizes, chunks, progress):
+            parts.append(records)
+            progress.add(records)
+    return pd.concat(parts, ignore_index=True)
+
+
+def measured(
+    run: Run,
+    sizes: Sizes,
+    chunks: Mapping[int, range],
+    progress: Progress,
+    begin: Callable[[int, Sequence[Item]], bool] = lambda *_: True,
+) -> Iterator[tuple[int, pd.DataFrame | None]]:
+    """Yield chunks with their records, one after another; ``None`` if they are there meanwhile.
+
+    Args:
+        run: what is done with which images.
+        sizes: in what portions.
+        chunks: the places of the images of each chunk.
+        progress: who is told.
+        begin: is told of each batch of a chunk before it; False if someone else has finished it.
+    """
+    assert sizes.batch is not None
+    job, size = run.job.in_batches(sizes.batch), sizes.batch
+    portions = {n: [c[i : i + size] for i in range(0, len(c), size)] for n, c in chunks.items()}
+    stream = batches(
+        run.items, [list(p) for parts in portions.values() for p in parts], run.workers
+    )
+    for number, parts in portions.items():
+        found = []
+        for _ in parts:
+            items = next(stream)
+            if not begin(number, items):
+                continue
+            found.append(patiently(job, items))
+            if run.strict:
+                refuse_failures(found[-1])
+            progress.open(found[-1])
+        whole = len(found) == len(parts)
+        yield number, pd.concat(found, ignore_index=True) if whole else None
+
+
+def patiently(job: Job, items: Sequence[Item]) -> pd.DataFrame:
+    """Measure a batch; where memory is short, once more after giving back what can be given back.
+
+    Never in smaller batches: the same images would round differently.
+
+    Raises:
+        MemoryError: it is too short for this batch.
+    """
+    try:
+        return job.records(items)
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+    release()
+    try:
+        return job.records(items)
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        raise MemoryError(
+            f"a batch of {len(items)} images does not fit into the memory that is free: free some "
+            "and run the same command again, or give a new folder and a smaller batch size"
+        ) from error
+
+
+def refuse_failures(records: pd.DataFrame) -> None:
+    """Refuse records that lack a value.
+
+    Raises:
+        ValueError: one does; the message says why.
+    """
+    if failure := first_failure(records):
+        raise ValueError(failure)
+
+
+@contextmanager
+def surroundings(sizes: Sizes) -> Iterator[None]:
+    """Set the number of threads, and let cuDNN take only algorithms that give the same bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(sizes.threads or threads)
+    try:
+        with torch.backends.cudnn.flags(
+            enabled=torch.backends.cudnn.enabled, benchmark=False, deterministic=True
+        ):
+            yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,9 +1,9 @@
-"""Images of a data set, read in batches; what cannot be read is named, not raised."""
+"""Images of a data set and what is known of them, read in batches; what cannot be read says why."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import index
 from typing import Any
 
@@ -12,7 +12,23 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from xaicore.attribution.explainer import check_images
-from xaicore.evaluation.batch import NO_LABEL, Shown, Truth
+from xaicore.evaluation.fingerprint import digest
+
+NO_LABEL = -1
+"""The class of an image that has none: the predicted class is explained."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Where the class is, for every image of a data set in its order; what is known of it.
+
+    Attributes:
+        boxes: ``x0, y0, x1, y1`` in pixels of the image, ``(n, 4)`` for each image, n at least 1.
+        masks: the visible coverage of the class in ``[0, 1]``, ``(N, 1, H, W)``.
+    """
+
+    boxes: Sequence[Tensor] | None = None
+    masks: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -27,6 +43,8 @@ class Item:
         mask: coverage ``(1, H, W)``, if it is known.
         name: what the data set calls it; empty if it has no names.
         failed: why it cannot be used; empty if it can.
+        stamp: what tells without reading it that it did not change; empty if nothing does.
+        content: a digest of all that is measured of it. Both where the data set is asked for them.
     """
 
     index: int
@@ -36,6 +54,8 @@ class Item:
     mask: Tensor | None = None
     name: str = ""
     failed: str = ""
+    stamp: str = ""
+    content: str = ""
 
 
 class Items(Dataset[Item]):
@@ -43,22 +63,44 @@ class Items(Dataset[Item]):
 
     Args:
         dataset: yields pixels and a class, or ``None`` for the predicted one; and, if it wishes, a
-            third thing: a dictionary with ``boxes``, ``mask`` or both.
+            third thing: a dictionary with ``boxes``, ``mask`` or both. It may have ``names``, and
+            ``identity(place)``, which yields what would be another if an item changed, found
+            without reading it: the size and the times of a file.
         truth: where the classes are, for a data set that does not say so itself.
+        marked: whether items have ``stamp`` and ``content``: the process that reads one makes them.
     """
 
-    def __init__(self, dataset: Dataset[Any], truth: Truth | None = None) -> None:
+    def __init__(
+        self, dataset: Dataset[Any], truth: Truth | None = None, marked: bool = False
+    ) -> None:
         self.dataset = dataset
         self.truth = truth or Truth()
+        self.marked = marked
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]
 
     def __getitem__(self, place: int) -> Item:
+        stamp = self.stamp(place) if self.marked else ""
         try:
-            return self._item(place)
+            item = self._item(place)
         except Exception as error:  # whatever the user's data set raises is a bad image
-            return Item(place, name=self._name(place), failed=words(error))
+            item = Item(place, name=self._name(place), failed=words(error))
+        if not self.marked:
+            return item
+        content = digest([item.label, item.failed, item.image, item.boxes, item.mask])
+        return replace(item, stamp=stamp, content=content)
+
+    def stamp(self, place: int) -> str:
+        """Return what tells without reading it that an item did not change; empty if nothing does.
+
+        The same stamp means the same item; another one says nothing.
+        """
+        identity = getattr(self.dataset, "identity", None)
+        if identity is None:
+            return ""
+        known = (self.truth.boxes, self.truth.masks)
+        return digest([*identity(place), *(some[place] for some in known if some is not None)])
 
     def _item(self, place: int) -> Item:
         given: Sequence[Any] = self.dataset[place]
@@ -84,15 +126,20 @@ def words(error: Exception) -> str:
 
 
 def batches(items: Items, indices: Sequence[list[int]], workers: int = 0) -> Iterator[list[Item]]:
-    """Yield the items of each batch.
+    """Yield the items of each batch; a loader of its own would move the global random state.
 
     Args:
         items: the data set.
         indices: the places of the items, batch by batch.
         workers: processes that read ahead.
     """
-    loader = DataLoader(items, batch_sampler=indices, collate_fn=list, num_workers=workers)
-    yield from loader
+    yield from DataLoader(
+        items,
+        batch_sampler=indices,
+        collate_fn=list,
+        num_workers=workers,
+        generator=torch.Generator(),
+    )
 
 
 def same_size(items: Sequence[Item]) -> list[list[Item]]:
@@ -102,14 +149,3 @@ def same_size(items: Sequence[Item]) -> list[list[Item]]:
         if item.image is not None:
             groups.setdefault((item.image.shape, item.image.dtype), []).append(item)
     return list(groups.values())
-
-
-def stack(items: Sequence[Item]) -> Shown:
-    """Return items of one size as a batch."""
-    return Shown(
-        [item.index for item in items],
-        torch.stack([item.image for item in items if item.image is not None]),
-        torch.tensor([item.label for item in items]),
-        [item.boxes for item in items],
-        [item.mask for item in items],
-    )
