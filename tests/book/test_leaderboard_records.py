@@ -9,7 +9,7 @@ from xaibook.chapter import stored
 from xaibook.flowers.dataset import Flowers
 from xaibook.flowers.trained import flower_classifier
 from xaibook.partbench import TWINS, intervene, intervention_board, leaderboard, protocol
-from xaibook.partbench.leaderboard import MEASURES, SCORES
+from xaibook.partbench.measures import PARTS, REMOVALS
 from xaicore.attribution import METHODS
 from xaicore.evaluation.tables import paired_difference
 
@@ -32,7 +32,7 @@ def test_every_method_is_scored_by_every_score_on_both_tasks(benchmark):
     found = set(table.loc[table["kind"] == "method", "method"])
     assert KNOWN - {*vebi.EVERY} <= found <= KNOWN
     assert {"opti-cam", "score-cam"} <= found
-    assert set(table["metric"]) == set(SCORES)
+    assert set(table["metric"]) == set(PARTS)
     assert table["value"].between(-1, 1).all()
     identity = ["image", "seed", "task", "method", "metric"]
     assert not table.duplicated(identity).any()
@@ -65,7 +65,7 @@ def test_identities_hold_on_every_picture(benchmark):
 
 
 def test_relevant_channels_cover_the_part_better_than_random_ones(benchmark):
-    found = paired_difference(benchmark[0], "vebi", "vebi-random", by=("task",))
+    found = paired_difference(benchmark[0], "vebi", "vebi-random", by=["task"], within=["seed"])
     for task, score in [("both", "PC"), *((task, "RMA") for task in TWINS)]:
         row = found.loc[(task, score)]
         assert row["mean"] > row["half_width"]
@@ -99,7 +99,7 @@ def test_what_removing_costs_is_attributed_to_the_parts():
     torch.testing.assert_close(given.sum((1, 2, 3)), cost.sum(1), atol=1e-3, rtol=1e-3)
     records = protocol(explain, asked, asked)
     means = records.groupby("metric")["value"].mean()
-    assert set(MEASURES) - {"TS"} <= set(means.index)
+    assert set(REMOVALS) - {"TS"} <= set(means.index)
     assert means["SD"] > 0.7
 
 

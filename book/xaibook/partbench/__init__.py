@@ -2,7 +2,7 @@
 
 from xaibook.partbench.benchmark import PartBenchmark, part_benchmark
 from xaibook.partbench.leaderboard import intervention_board, leaderboard
-from xaibook.partbench.protocol import Interventions, intervene, protocol, summary
+from xaibook.partbench.protocol import Interventions, intervene, means_of, protocol
 from xaibook.partbench.reliance import TWINS, Reliance, Repainted, reliance, repainted
 
 __all__ = [
@@ -14,9 +14,9 @@ __all__ = [
     "intervene",
     "intervention_board",
     "leaderboard",
+    "means_of",
     "part_benchmark",
     "protocol",
     "reliance",
     "repainted",
-    "summary",
 ]

@@ -12,25 +12,18 @@ from torch.nn import functional as F
 
 from xaibook.flowers.dataset import FLOWER_PARTS, Flowers
 from xaibook.flowers.trained import flower_classifier
-from xaibook.partbench.reliance import TWINS, reliance, repainted
+from xaibook.partbench.measures import BOTH, PARTS, PairCase, PartCase
+from xaibook.partbench.reliance import TWINS, in_batches, reliance, repainted
 from xaicore.attribution import Centre, Colour, Edges, Noise
 from xaicore.attribution.explainer import check_batch_size
 from xaicore.classifier import Classifier
 from xaicore.masking import normalize, upsample
-from xaicore.metrics.segmentation import (
-    best_threshold,
-    iou_curve,
-    mask_iou,
-    mask_pointing_game,
-    paired_contrast,
-    relevance_mass_accuracy,
-    relevance_rank_accuracy,
-)
+from xaicore.metrics.segmentation import best_threshold, iou_curve
 
 Explain = Callable[[Tensor, Tensor], Tensor]
 """Maps images ``(B, 3, H, W)`` and targets ``(B,)`` to saliency ``(B, 1, H, W)`` in ``[0, 1]``."""
 
-Method = Callable[[Classifier], Explain]
+Make = Callable[[Classifier], Explain]
 """Makes a method ready for a network: a class of ``METHODS``, or any function of a classifier."""
 
 Networks = Mapping[tuple[str, int], Classifier]
@@ -71,7 +64,7 @@ class Twins:
 
 
 def part_benchmark(
-    methods: Mapping[str, Method],
+    methods: Mapping[str, Make],
     seeds: Sequence[int] = SEEDS,
     n: int = 500,
     validation: int = 200,
@@ -155,7 +148,7 @@ class PartBenchmark:
                 "on every picture: there is nothing to explain"
             )
 
-    def score(self, name: str, method: Method, every: int = 1) -> pd.DataFrame:
+    def score(self, name: str, method: Make, every: int = 1) -> pd.DataFrame:
         """Return the records of one method, under the given name.
 
         Args:
@@ -228,36 +221,21 @@ class PartBenchmark:
     ) -> pd.DataFrame:
         """Return the records of the maps of some test pictures, by task."""
         masks = {task: self.test.masks[task][rows] for task in TWINS}
-        scores = {
-            (task, metric): values
-            for task in TWINS
-            for metric, values in part_scores(maps[task], masks[task], thresholds[task]).items()
-        }
-        pair = [maps[task] for task in TWINS], [masks[task] for task in TWINS]
-        scores["both", "PC"] = paired_contrast(*pair)
+        scores = {}
+        pair = PairCase([maps[task] for task in TWINS], [masks[task] for task in TWINS])
+        for metric, row in PARTS.items():
+            if row.needs == BOTH:
+                scores["both", metric] = row.take(pair)
+                continue
+            for task in TWINS:
+                case = PartCase(maps[task], masks[task], thresholds[task])
+                scores[task, metric] = row.take(case)
         common = {"image": rows, "seed": seed, "method": name, "kind": kind}
         found = [
             pd.DataFrame({**common, "task": task, "metric": metric, "value": values})
             for (task, metric), values in scores.items()
         ]
         return pd.concat(found)
-
-
-def part_scores(maps: Tensor, masks: Tensor, threshold: float) -> dict[str, Tensor]:
-    """Return every score of maps against the masks of their part, one value per picture.
-
-    Args:
-        maps: saliency ``(B, 1, H, W)`` in ``[0, 1]``.
-        masks: coverage ``(B, 1, H, W)`` in ``[0, 1]``.
-        threshold: where ``IoU`` cuts the maps.
-    """
-    return {
-        "IoU-AUC": iou_curve(maps, masks).mean(1),
-        "IoU": mask_iou(maps, masks, threshold),
-        "RRA": relevance_rank_accuracy(maps, masks),
-        "RMA": relevance_mass_accuracy(maps, masks),
-        "pointing": mask_pointing_game(maps, masks),
-    }
 
 
 def explain(
@@ -268,9 +246,7 @@ def explain(
     device: torch.device | str = "cpu",
 ) -> Tensor:
     """Return the maps of some pictures for their true classes, ``(n, 1, H, W)``, on the CPU."""
-    pictures = flowers.images[rows].to(device), flowers.targets[rows].to(device)
-    batches = zip(*(some.split(batch_size) for some in pictures), strict=True)
-    return torch.cat([method(images, targets).detach().cpu() for images, targets in batches])
+    return in_batches(method, batch_size, device, flowers.images[rows], flowers.targets[rows])
 
 
 def floor_maps(

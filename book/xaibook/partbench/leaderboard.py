@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from xaibook.partbench.measures import BOTH, PARTS, REMOVALS
 from xaibook.partbench.parts import completeness, overall
 from xaicore.evaluation.tables import STANDARD_ERRORS, summarize
-
-SCORES = ("PC", "RMA", "RRA", "pointing", "IoU", "IoU-AUC")
-"""In the order of the columns; IoU-AUC is last, for peaky maps lose it whatever they show."""
 
 
 def leaderboard(records: pd.DataFrame) -> pd.DataFrame:
@@ -36,22 +34,20 @@ def leaderboard(records: pd.DataFrame) -> pd.DataFrame:
     pair = board.set_index(["method", "kind"]).index
     board["images"] = tasks["n", "RMA"].astype(int).to_numpy()
     board["seeds"] = records["seed"].nunique()
-    for score in SCORES:
-        source = both.loc[pair] if score == "PC" else tasks
+    for score, row in PARTS.items():
+        source = both.loc[pair] if row.needs == BOTH else tasks
         board[score] = source["mean", score].to_numpy()
         board[f"± {score}"] = source["half_width", score].to_numpy()
     return board.sort_values(["PC", "RMA"], ascending=False, kind="stable", ignore_index=True)
 
 
-MEASURES = {
-    "CSDC": "CSDC",
-    "PC": "preservation",
+HEADINGS = {
     "DC": "deletion",
     "D": "distractibility",
     "SD": "single deletion",
     "TS": "target sensitivity",
 }
-"""The measures of the interventions, as the board writes them."""
+"""How the board writes the measures of the interventions, where it writes them out."""
 
 WEIGHTS = np.array([overall(completeness(*one[:4]), one[4], one[5]) for one in np.eye(6)])
 """What each of the measures counts in the overall score, which is linear in them."""
@@ -73,11 +69,11 @@ def intervention_board(records: pd.DataFrame) -> pd.DataFrame:
     """
     if records.empty:
         raise ValueError("there are no records: protocol makes them")
-    measured = records[records["metric"].isin(MEASURES)]
+    measured = records[records["metric"].isin(REMOVALS)]
     keys = ["method", "image", "metric"]
     per_image = 100 * measured.groupby(keys, sort=False)["value"].mean().unstack("metric")
     rows = [
-        {"method": method, **_with_interval(table[list(MEASURES)].to_numpy())}
+        {"method": method, **_with_interval(table[list(REMOVALS)].to_numpy())}
         for method, table in per_image.groupby(level="method", sort=False)
     ]
     board = pd.DataFrame(rows)
@@ -99,7 +95,7 @@ def _with_interval(values: np.ndarray) -> dict[str, float]:
     moved = np.where(known, values - means, 0) @ (WEIGHTS * count / np.maximum(defined, 1))
     return {
         "images": count,
-        **dict(zip(MEASURES.values(), means, strict=True)),
+        **dict(zip([HEADINGS.get(name, name) for name in REMOVALS], means, strict=True)),
         "completeness": completeness(*means[:4]),
         "overall": float(WEIGHTS @ means),
         "± overall": STANDARD_ERRORS * moved.std(ddof=1) / count**0.5,

@@ -108,7 +108,7 @@ def synthetic_data_check(important: Tensor, sets: Sequence[Sets]) -> Tensor:
 
 
 def preservation_check(important: Tensor, logits: Tensor) -> Tensor:
-    """Return PC: whether the important parts alone keep the prediction, ``(B, T)``.
+    """Return preservation: whether the important parts alone keep the prediction, ``(B, T)``.
 
     Args:
         important: of an explanation of the predicted class, ``(B, P, T)``.

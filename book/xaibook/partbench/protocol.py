@@ -18,30 +18,26 @@ from torch import Tensor
 
 from xaibook.flowers.dataset import FLOWER_PARTS, Flowers, class_parts
 from xaibook.flowers.rendering import Scene
+from xaibook.partbench.measures import REMOVALS, THRESHOLD, RemovalCase
 from xaibook.partbench.parts import (
     THRESHOLDS,
     background_independence,
     completeness,
-    deletion_check,
-    distractibility,
     important_parts,
     overall,
     part_importances,
-    preservation_check,
     removal,
     rival_classes,
-    single_deletion,
     sufficient_sets,
-    synthetic_data_check,
     target_sensitivity,
 )
-from xaibook.partbench.reliance import logits_of
+from xaibook.partbench.reliance import in_batches, logits_of
 from xaicore.attribution.explainer import Explainer
 from xaicore.classifier import Classifier
 from xaicore.masking import upsample
 
 SUBSETS = 2 ** len(FLOWER_PARTS)
-COMPLETENESS = ("CSDC", "PC", "DC", "D")
+COMPLETENESS = {name: row for name, row in REMOVALS.items() if row.needs == THRESHOLD}
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,15 +192,6 @@ def _cleared(
     return clear
 
 
-@dataclass(frozen=True, eq=False)
-class _Explained:
-    """What an explainer gives parts and objects, by every threshold."""
-
-    importances: Tensor
-    shares: Tensor
-    curves: dict[str, Tensor]
-
-
 def protocol(
     explainer: Explainer, test: Interventions, held: Interventions, batch_size: int = 32
 ) -> pd.DataFrame:
@@ -220,8 +207,8 @@ def protocol(
 
     Returns:
         One row per picture and measure: ``image``, its place in the data set, ``metric``,
-        ``value``. Measures are CSDC, PC, DC, D, SD and TS where they are defined, and for each part
-        its signed importance, as a share of all that is attributed: ``PI petal`` and so on.
+        ``value``. Measures are those of ``REMOVALS`` where they are defined, and for each part its
+        signed importance, as a share of all that is attributed: ``PI petal`` and so on.
         ``threshold`` is in ``attrs``.
 
     Raises:
@@ -229,12 +216,14 @@ def protocol(
     """
     if not explainer.classifier is test.classifier is held.classifier:
         raise ValueError("explainer, test and held must be of one and the same classifier")
-    best = _best(_explain(explainer, held, batch_size).curves)
-    found = _explain(explainer, test, batch_size)
-    values = {metric: curve[:, best] for metric, curve in found.curves.items()}
-    values["SD"] = single_deletion(found.importances, test.whole[:, None] - test.without_parts)
-    values["TS"] = _contrast(explainer, test, batch_size)
-    shares = zip(FLOWER_PARTS, found.shares.T, strict=True)
+    best = _best(_explain(explainer, held, batch_size)[0])
+    found, of_whole = _explain(explainer, test, batch_size)
+    found = replace(found, contrast=_contrast(explainer, test, batch_size))
+    values = {
+        name: row.take(found)[:, best] if name in COMPLETENESS else row.take(found)
+        for name, row in REMOVALS.items()
+    }
+    shares = zip(FLOWER_PARTS, of_whole.T, strict=True)
     values |= {f"PI {part}": share for part, share in shares}
     rows = [
         pd.DataFrame({"image": test.indices, "metric": metric, "value": value})
@@ -245,7 +234,7 @@ def protocol(
     return records
 
 
-def summary(records: pd.DataFrame) -> pd.Series:
+def means_of(records: pd.DataFrame) -> pd.Series:
     """Return the means of a method's records, with completeness, correctness, contrastivity."""
     means = records.groupby("metric")["value"].mean()
     com = completeness(*(means[metric] for metric in COMPLETENESS))
@@ -254,44 +243,42 @@ def summary(records: pd.DataFrame) -> pd.Series:
     return means
 
 
-def _best(curves: dict[str, Tensor]) -> int:
+def _best(found: RemovalCase) -> int:
     """Return the threshold of the highest completeness; of equals the lowest."""
-    means = [curves[metric].nanmean(0) for metric in COMPLETENESS]
+    means = [row.take(found).nanmean(0) for row in COMPLETENESS.values()]
     return int(((means[0] + means[1] + means[2]) / 3 + means[3]).argmax())
 
 
 def _attribution(explainer: Explainer, images: Tensor, targets: Tensor, batch_size: int) -> Tensor:
     """Return raw maps at the size of the images, ``(B, 1, H, W)``, on the CPU."""
-    device = explainer.classifier.mean.device
-    parts = zip(images.split(batch_size), targets.split(batch_size), strict=True)
-    return torch.cat(
-        [
-            upsample(explainer.raw(some.to(device), own.to(device)), images.shape[-2:]).cpu()
-            for some, own in parts
-        ]
-    )
+    size, device = images.shape[-2:], explainer.classifier.mean.device
+
+    def at_full_size(some: Tensor, own: Tensor) -> Tensor:
+        return upsample(explainer.raw(some, own), size)
+
+    return in_batches(at_full_size, batch_size, device, images, targets)
 
 
-def _explain(explainer: Explainer, on: Interventions, batch_size: int) -> _Explained:
+def _explain(
+    explainer: Explainer, on: Interventions, batch_size: int
+) -> tuple[RemovalCase, Tensor]:
+    """Return what an explainer gives parts and objects; and the parts' shares of all it gives."""
     attribution = _attribution(explainer, on.images, on.targets, batch_size)
-    everything = torch.cat([on.parts, on.objects], dim=1)
-    importances = part_importances(attribution, everything)
-    important = important_parts(importances, attribution)
+    importances = part_importances(attribution, torch.cat([on.parts, on.objects], dim=1))
     count = on.parts.shape[1]
-    of_parts = important[:, :count]
     sets = sufficient_sets(_ordered(on.task))
-    own = [sets[target] for target in on.targets.tolist()]
-    present = torch.cat([torch.ones(len(own), count, dtype=torch.bool), on.present], dim=1)
-    without = torch.cat([on.without_parts, on.clear], dim=1)
-    curves = {
-        "CSDC": synthetic_data_check(of_parts, own),
-        "PC": preservation_check(of_parts, on.logits),
-        "DC": deletion_check(of_parts, on.logits),
-        "D": distractibility(important, on.whole, without, present),
-    }
+    every = torch.ones(len(on.targets), count, dtype=torch.bool)
+    found = RemovalCase(
+        importances=importances[:, :count],
+        important=important_parts(importances, attribution),
+        sufficient=[sets[target] for target in on.targets.tolist()],
+        logits=on.logits,
+        whole=on.whole,
+        without=torch.cat([on.without_parts, on.clear], dim=1),
+        present=torch.cat([every, on.present], dim=1),
+    )
     whole = attribution.double().abs().sum((1, 2, 3))[:, None]
-    of_whole = importances[:, :count] / whole.where(whole > 0, 1)
-    return _Explained(importances[:, :count], of_whole, curves)
+    return found, found.importances / whole.where(whole > 0, 1)
 
 
 def _ordered(task: str) -> list[dict[str, str]]:

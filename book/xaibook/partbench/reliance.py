@@ -123,10 +123,24 @@ def repaint(part: str, shift: int) -> Callable[[Scene], Scene]:
 def logits_of(classifier: Classifier, images: Tensor) -> Tensor:
     """Return the logits ``(n, C)`` of any number of images, on the CPU."""
     device = classifier.mean.device
-    rows = [full_precision(classifier(part.to(device))).cpu() for part in images.split(BATCH)]
-    return torch.cat(rows)
+    return in_batches(lambda part: full_precision(classifier(part)), BATCH, device, images)
 
 
 def predict(classifier: Classifier, images: Tensor) -> Tensor:
     """Return the predicted classes ``(n,)``, on the CPU."""
     return logits_of(classifier, images).argmax(1)
+
+
+def in_batches(
+    call: Callable[..., Tensor], size: int, device: torch.device | str, *given: Tensor
+) -> Tensor:
+    """Return what a call makes of any number of pictures, on the CPU.
+
+    Args:
+        call: takes some rows of what is given, and returns as many rows.
+        size: pictures in one call.
+        device: where the call finds them.
+        given: tensors with a row for each picture.
+    """
+    parts = zip(*(some.split(size) for some in given), strict=True)
+    return torch.cat([call(*(some.to(device) for some in part)).detach().cpu() for part in parts])

@@ -12,7 +12,7 @@ from torch import Tensor
 from tests.networks import NEUTRAL
 from tests.xaibook.partbench.oracles import Memory, key
 from xaibook.flowers.dataset import FLOWER_PARTS, Flowers, class_parts
-from xaibook.partbench.protocol import Interventions, intervene, protocol, summary
+from xaibook.partbench.protocol import Interventions, intervene, means_of, protocol
 from xaicore.attribution import Explainer, Noise
 from xaicore.classifier import Classifier
 
@@ -100,8 +100,8 @@ def test_an_explanation_that_counts_as_the_network_does_is_complete_correct_and_
     network: Classifier, pictures: dict[str, Flowers], asked: list[Interventions]
 ) -> None:
     records = protocol(Counting(network, pictures), *asked)
-    means = summary(records)
-    for metric in ("CSDC", "PC"):
+    means = means_of(records)
+    for metric in ("CSDC", "preservation"):
         assert means[metric] == pytest.approx(1)
     for metric in ("SD", "D"):  # parts and objects that touch share the border they are dilated by
         assert means[metric] > 0.85
@@ -117,7 +117,7 @@ def test_its_negative_is_the_opposite(
 ) -> None:
     explain = Counting(network, pictures)
     explain.sign = -1.0
-    means = summary(protocol(explain, *asked))
+    means = means_of(protocol(explain, *asked))
     assert means["SD"] < 0.1
     assert means["CSDC"] == 0
     assert means["TS"] == 0
@@ -138,7 +138,7 @@ def test_records_are_one_per_picture_and_measure_and_the_batch_changes_none(
     records = protocol(explain, *asked)
     assert not records.duplicated(["image", "metric"]).any()
     importances = {f"PI {part}" for part in FLOWER_PARTS}
-    assert set(records["metric"]) == {"CSDC", "PC", "DC", "D", "SD", "TS"} | importances
+    assert set(records["metric"]) == {"CSDC", "preservation", "DC", "D", "SD", "TS"} | importances
     shares = records["metric"].isin(importances)
     assert records.loc[~shares, "value"].between(0, 1).all()
     assert records.loc[shares, "value"].between(-1, 1).all()
