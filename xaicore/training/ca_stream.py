@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from xaicore.interpretation.responses import in_batches
 from xaicore.models.ca_stream import CAStream, Look
 from xaicore.processes import connected
 from xaicore.training.loop import Data, Epoch, FromDataset, InMemory, Recipe, logits_of, train
@@ -41,7 +42,7 @@ class Looks:
     def __init__(self, stream: CAStream, dataset: Dataset[tuple[Tensor, int]]) -> None:
         parts, targets = [], []
         device = stream.mean.device
-        loader = DataLoader(dataset, batch_size=BATCH)
+        loader = in_batches(dataset, BATCH)
         hidden = True if connected().rank else None
         for images, classes in tqdm(loader, desc="features", disable=hidden):
             with torch.no_grad():
