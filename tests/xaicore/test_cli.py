@@ -19,8 +19,7 @@ from xaibook.flowers.dataset import Flowers
 from xaicore.attribution import METHODS
 from xaicore.cli.main import main
 from xaicore.cli.options import whole_parser
-from xaicore.evaluation.batch import NAMES
-from xaicore.evaluation.job import PRECISIONS
+from xaicore.evaluation.batch import NAMES, PRECISIONS
 from xaicore.interpretation import FITTED
 from xaicore.masking import BASELINES
 from xaicore.metrics.causal import CAUSAL_PROTOCOLS

@@ -6,8 +6,8 @@ import argparse
 from inspect import getdoc
 
 from xaicore.attribution import METHODS
-from xaicore.metrics.measures import MEASURES
 from xaicore.interpretation import FITTED
+from xaicore.metrics.measures import MEASURES
 
 
 def run(_: argparse.Namespace) -> None:
