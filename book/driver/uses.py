@@ -121,9 +121,9 @@ class Followed:
             elif isinstance(node, ast.Call):
                 self.given |= {(_last(node.func), k.arg) for k in node.keywords if k.arg}
                 yield from self._written(node, package)
-            elif not package:
-                yield from _commands(node)
         yield from self._taken(tree, packages)
+        if not package:
+            yield from self._commands(tree)
 
     def _imported(
         self, node: ast.Import | ast.ImportFrom, package: str, packages: dict[str, str]
@@ -143,6 +143,18 @@ class Followed:
                 yield base, None if alias.name == "*" else alias.name
             elif module != noted or not self._is_package(noted):
                 yield module, None
+
+    def _commands(self, tree: ast.Module) -> Iterator[Name]:
+        """What the cells of a notebook call by its name: a function, or a command and its file."""
+        texts = list(filter(None, map(_text, ast.walk(tree))))
+        for text in texts:
+            yield from FUNCTION.findall(text)
+        if any(map(COMMAND.search, texts)):
+            yield "xaicore.__main__", None
+            words = {word for text in texts for word in text.split()}
+            for file in sorted((self.root / "xaicore" / "cli").glob("*.py")):
+                if file.stem.partition("_")[0] in words:
+                    yield f"xaicore.cli.{file.stem}", None
 
     def _taken(self, tree: ast.Module, packages: dict[str, str]) -> Iterator[Name]:
         """The names that are taken of imported packages: ``xc.metrics.auc``."""
@@ -212,14 +224,6 @@ def _defined(tree: ast.Module) -> set[str]:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             found |= {target.id for target in targets if isinstance(target, ast.Name)}
     return found
-
-
-def _commands(node: ast.AST) -> Iterator[Name]:
-    """What the command line uses, if a cell calls it."""
-    text = _text(node)
-    yield from FUNCTION.findall(text)
-    if COMMAND.search(text):
-        yield "xaicore.__main__", None
 
 
 def _text(node: ast.AST) -> str:

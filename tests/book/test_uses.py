@@ -15,8 +15,11 @@ PACKAGE = {
         "from xaicore.cams import *\n"
         "from xaicore.run import evaluate as evaluate\n"
     ),
-    "xaicore/__main__.py": "from xaicore.command import main",
-    "xaicore/command.py": "from xaicore.run import evaluate\nevaluate(out=1)",
+    "xaicore/__main__.py": "from xaicore.cli.main import main",
+    "xaicore/cli/main.py": "import importlib",
+    "xaicore/cli/evaluate.py": "from xaicore.run import evaluate\nevaluate(out=1)",
+    "xaicore/cli/report.py": "",
+    "xaicore/cli/train_one.py": "",
     "xaicore/cams/__init__.py": (
         "from xaicore.cams.grad import Grad\n"
         "from xaicore.cams.score import Score\n"
@@ -72,8 +75,11 @@ def follow(tmp_path):
         ("from xaibook.flowers import classifier", {"xaibook/flowers", "cams/grad", "base"}),
         ("import xaicore as xc\nxc.evaluate()", {"run"}),
         ("import xaicore as xc\nxc.evaluate(out='runs')", {"run", "folder"}),
-        ("!xaicore evaluate --out runs", {"__main__", "command", "run", "folder"}),
-        ("words = ['python', '-m', 'xaicore', *more]", {"__main__", "command", "run", "folder"}),
+        ("!xaicore evaluate --out runs", {"__main__", "cli/main", "cli/evaluate", "run", "folder"}),
+        ("words = ['python', '-m', 'xaicore', *more]", {"__main__", "cli/main"}),
+        ("words = ['report', 'train']", set()),
+        ("!xaicore report runs", {"__main__", "cli/main", "cli/report"}),
+        ("!xaicore train one", {"__main__", "cli/main", "cli/train_one"}),
         ("network = 'xaibook.flowers:classifier'", {"xaibook/flowers", "cams/grad", "base"}),
         ("%%writefile net.py\nfrom xaicore.base import Base", {"base"}),
     ],

@@ -19,9 +19,10 @@ from xaibook.flowers.dataset import Flowers
 from xaicore.attribution import METHODS
 from xaicore.cli.main import main
 from xaicore.cli.options import whole_parser
-from xaicore.evaluation.batch import NAMES, PRECISIONS
+from xaicore.evaluation.batch import PRECISIONS
 from xaicore.interpretation import FITTED
 from xaicore.masking import BASELINES
+from xaicore.metrics import MEASURES
 from xaicore.metrics.causal import CAUSAL_PROTOCOLS
 from xaicore.training.ca_stream import RECIPES
 from xaicore.training.interpretable_gradients import ERRORS, TARGETS, InterpretableGradient
@@ -90,7 +91,7 @@ def test_methods_lists_every_method_with_its_cost(capsys: pytest.CaptureFixture[
     for name, method in (METHODS | FITTED).items():
         assert f"{name} " in printed
         assert method.cost in printed
-    assert ", ".join(NAMES) in printed
+    assert ", ".join(MEASURES) in printed
 
 
 def bad_picture(kind: str, folder: Path) -> Path:
@@ -251,6 +252,12 @@ for command in ("--help", "--version", "explain --help", "evaluate --help", "tra
 def test_a_network_and_its_masks_load_torch_alone(root: Path) -> None:
     modules = "xaicore.classifier, xaicore.masking, xaicore.models.stems, xaicore.models.timm"
     assert loaded(f"import {modules}, xaicore.files, xaicore.processes", root) == ["torch"]
+
+
+def test_methods_and_metrics_load_torch_alone(root: Path) -> None:
+    used = "xc.Classifier, xc.METHODS, xc.VEBI, xc.confidence, xc.metrics.auc, xc.CAStream"
+    assert loaded("import xaicore as xc", root) == []
+    assert loaded(f"import xaicore as xc\n{used}", root) == ["torch"]
 
 
 def test_the_version_is_told_with_those_of_what_computes(

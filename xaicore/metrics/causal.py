@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -347,6 +346,8 @@ def _blur(images: Tensor, mean: Tensor, kernel: int, sigma: float) -> Tensor:
 
     Smoothing reflects at the borders of the window, so the kernel sums to 1 and is nearly flat.
     """
+    from scipy.ndimage import gaussian_filter
+
     scale = min(images.shape[-2:]) / 224
     half = max(1, round(scale * (kernel - 1) / 2))
     delta = np.zeros((2 * half + 1, 2 * half + 1))

@@ -17,10 +17,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy.ndimage import find_objects, label
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.ops import box_iou
 
 from xaicore.attribution.explainer import check_inputs, resolve_targets
 from xaicore.classifier import Classifier
@@ -79,6 +77,8 @@ def best_iou(maps: Tensor, boxes: Sequence[Tensor]) -> Tensor:
     Raises:
         ValueError: maps or boxes cannot be used; the message says why.
     """
+    from torchvision.ops import box_iou
+
     predicted = predicted_boxes(maps)
     truth = check_boxes(boxes, maps)
     ious = [box_iou(p[None], b).amax() for p, b in zip(predicted, truth, strict=True)]
@@ -294,6 +294,8 @@ def check_boxes(boxes: Sequence[Tensor], maps: Tensor) -> list[Tensor]:
 
 def _components(binary: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The components of images ``(B, H, W)``: their image, box and size, in reading order."""
+    from scipy.ndimage import find_objects, label
+
     within = np.zeros((3, 3, 3), dtype=int)
     within[1] = 1  # neighbours of the same image only
     labels, count = label(binary.numpy(), structure=within)
@@ -306,6 +308,8 @@ def _components(binary: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _best_overlap(binary: Tensor, true: Tensor, every_component: bool) -> Tensor:
     """The best IoU of a component of each binary image ``(T, H, W)`` with a true box, ``(T,)``."""
+    from torchvision.ops import box_iou
+
     found, boxes, sizes = _components(binary)
     best = torch.zeros(len(binary), dtype=torch.float64)
     if not len(found):
