@@ -148,7 +148,7 @@ def folder(tmp_path: Path) -> Path:
 
 def read(folder: Path) -> Watched:
     found = in_folder(folder / "images", to_pixels(v2.Resize((16, 16))))
-    return Watched(found.folder, found.names, found.classes, found.transform)
+    return Watched(found.folder, found.names, found.labels, found.transform)
 
 
 def test_files_that_did_not_change_are_not_read_again(folder: Path) -> None:
