@@ -196,6 +196,7 @@ def test_a_failed_download_is_one_clear_line(
     assert "could not be downloaded (no network)" in refused(command, capsys)
 
 
+@pytest.mark.starts
 def test_python_m_xaicore_is_the_same_command(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "xaicore", "explain", "none.jpg", "-o", "map.png"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -235,6 +236,7 @@ def loaded(code: str, root: Path) -> list[str]:
     return run.stdout.splitlines()[-1].split()
 
 
+@pytest.mark.starts
 def test_help_and_versions_load_nothing(root: Path) -> None:
     """Nor does what is refused before it is begun."""
     code = """
@@ -249,11 +251,13 @@ for command in ("--help", "--version", "explain --help", "evaluate --help", "tra
     assert loaded(code, root) == []
 
 
+@pytest.mark.starts
 def test_a_network_and_its_masks_load_torch_alone(root: Path) -> None:
     modules = "xaicore.classifier, xaicore.masking, xaicore.models.stems, xaicore.models.timm"
     assert loaded(f"import {modules}, xaicore.files, xaicore.processes", root) == ["torch"]
 
 
+@pytest.mark.starts
 def test_methods_and_metrics_load_torch_alone(root: Path) -> None:
     used = "xc.Classifier, xc.METHODS, xc.VEBI, xc.confidence, xc.metrics.auc, xc.CAStream"
     assert loaded("import xaicore as xc", root) == []

@@ -71,6 +71,7 @@ def torchrun(arguments: list[str], root: Path, **more: str) -> subprocess.Comple
     )
 
 
+@pytest.mark.starts
 def test_two_processes_of_which_one_dies_write_the_same_records(
     gallery: Path, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,8 @@ from tests.xaicore.evaluation import driver
 from tests.xaicore.evaluation.subject import same
 from xaicore.evaluation.folder import read_records
 
+pytestmark = pytest.mark.starts
+
 
 @pytest.fixture(scope="module")
 def driven(tmp_path_factory: pytest.TempPathFactory, root: Path) -> tuple[Path, list[list[int]]]:
