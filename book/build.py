@@ -6,6 +6,7 @@
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -15,10 +16,12 @@ from nbformat import NotebookNode
 
 from driver.chapter import Chapter, chapters
 from driver.data import VARIABLE, look_beside
-from driver.execute import ChapterError, run_chapters
+from driver.execute import ChapterError, Run, run_chapters
 from driver.key import content_key
 from driver.page import merge, provenance, read, write
+from driver.references import compare, publish
 from driver.render import CODE, RenderError, render
+from driver.settings import Setting, SettingError, named, other, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILES = ("smoke", "book", "paper")
@@ -34,12 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif options.outputs:
             store_outputs(chosen(ROOT, options.chapter))
         elif options.references:
-            write_references(chosen(ROOT, options.chapter), options.profile)
+            some = chosen(ROOT, options.chapter)
+            return publish(some, under(ROOT, options.setting), options.profile)
+        elif options.portable:
+            return compare(chosen(ROOT, options.chapter), under(ROOT, options.setting))
         else:
             update_pages(ROOT, options.profile, options.fresh)
             if not options.pages:
                 render_pages(ROOT, options.fresh)
-    except (ChapterError, RenderError, FileNotFoundError) as error:
+    except (ChapterError, RenderError, FileNotFoundError, SettingError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -67,7 +73,8 @@ def update_pages(root: Path, profile: str, fresh: bool = False) -> None:
         changed = write(merge(sources[chapter], read(chapter.page)), chapter.page)
         print(f"  {chapter.name}: {'prose updated' if changed else 'up to date'}")
 
-    def finish(chapter: Chapter, executed: NotebookNode, seconds: float) -> None:
+    def finish(run: Run, executed: NotebookNode, seconds: float) -> None:
+        chapter = run.chapter
         executed.metadata["xaicore"] = {
             "key": keys[chapter],
             **provenance(chapter, sources[chapter], profile),
@@ -77,7 +84,7 @@ def update_pages(root: Path, profile: str, fresh: bool = False) -> None:
 
     if stale:
         print(f"Running {len(stale)} of {len(sources)} chapters, profile {profile}", flush=True)
-        run_chapters(stale, parameters, finish)
+        run_chapters([Run(chapter) for chapter in stale], parameters, finish)
 
 
 def render_pages(root: Path, fresh: bool = False) -> None:
@@ -106,13 +113,25 @@ def chosen(root: Path, name: str | None) -> list[Chapter]:
 def store_outputs(some: Sequence[Chapter]) -> None:
     """Run notebooks as a visitor first would, and keep the outputs in them."""
     os.environ[VARIABLE] = ""
-    run_chapters(some, {}, _store)
+    run_chapters([Run(chapter) for chapter in some], {}, _store)
 
 
-def write_references(some: Sequence[Chapter], profile: str) -> None:
-    """Run chapters and publish the values they check."""
-    os.environ["XAICORE_WRITE_REFERENCES"] = "1"
-    run_chapters(some, {"profile": profile}, lambda *_: None)
+def under(root: Path, names: Sequence[str]) -> list[Setting]:
+    """Return this machine's settings of these names, all of them for none.
+
+    The name ``commit`` stands for the one under which the present commit is tested.
+
+    Raises:
+        SettingError: If this machine has no setting of a name.
+    """
+    known = settings()
+    if list(names) != ["commit"]:
+        return named(names, known)
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    setting = other(commit, known)
+    print(f"Commit {commit[:7]} is tested under the setting {setting.name}, too", flush=True)
+    return [setting]
 
 
 def render_stored(root: Path, folder: Path) -> None:
@@ -134,8 +153,8 @@ def render_stored(root: Path, folder: Path) -> None:
     render_pages(folder)
 
 
-def _store(chapter: Chapter, executed: NotebookNode, seconds: float) -> None:
-    write(merge(read(chapter.source), executed), chapter.source)
+def _store(run: Run, executed: NotebookNode, seconds: float) -> None:
+    write(merge(read(run.chapter.source), executed), run.chapter.source)
 
 
 def _page_key(chapter: Chapter) -> str | None:
@@ -148,11 +167,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", choices=PROFILES, default="book", help="how much to compute")
     parser.add_argument("--fresh", action="store_true", help="run and render everything")
-    parser.add_argument("--chapter", help="whose outputs or references to store (all)")
+    parser.add_argument("--chapter", help="which to store, publish or compare (all)")
+    parser.add_argument(
+        "--setting", action="append", default=[], help="publish or compare under this one (all)"
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--pages", action="store_true", help="run the chapters, render nothing")
     mode.add_argument("--outputs", action="store_true", help="store smoke outputs in notebooks/")
     mode.add_argument("--references", action="store_true", help="publish the values of a profile")
+    mode.add_argument("--portable", action="store_true", help="compare smoke values by setting")
     mode.add_argument("--stored", type=Path, metavar="DIR", help="render the stored outputs in DIR")
     return parser
 

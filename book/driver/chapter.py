@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-PAGES, SOURCES = "book/chapters", "notebooks"
+PAGES, SOURCES, RECORDS = "book/chapters", "notebooks", "book/xaibook/records"
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,10 @@ class Chapter:
     def page(self) -> Path:
         """The executed notebook that is rendered."""
         return self.root / PAGES / f"{self.name}.ipynb"
+
+    def references(self, profile: str) -> Path:
+        """Return the file of the values that it publishes for a profile."""
+        return self.root / RECORDS / f"{self.name}.{profile}.json"
 
 
 def chapters(root: Path) -> list[Chapter]:

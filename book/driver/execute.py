@@ -5,8 +5,10 @@ import os
 import queue
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import papermill
@@ -32,6 +34,26 @@ class ChapterError(Exception):
     """A chapter did not run to its end; the message says where and why."""
 
 
+@dataclass(frozen=True)
+class Run:
+    """A chapter to run, and under which setting.
+
+    Args:
+        chapter: The chapter.
+        setting: What progress calls the setting; empty for that of the process.
+        environment: What the kernel's environment has beside that of the process.
+    """
+
+    chapter: Chapter
+    setting: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def name(self) -> str:
+        """How progress and failures call it."""
+        return f"{self.chapter.name} [{self.setting}]" if self.setting else self.chapter.name
+
+
 class _ReportingEngine(NBClientEngine):
     """Papermill's engine, calling `report` with each cell that starts."""
 
@@ -49,11 +71,11 @@ class _ReportingEngine(NBClientEngine):
         return super().execute_managed_notebook(nb_man, kernel_name, **options)
 
 
-def run_chapter(chapter: Chapter, parameters: dict[str, object]) -> tuple[NotebookNode, float]:
+def run_chapter(run: Run, parameters: dict[str, object]) -> tuple[NotebookNode, float]:
     """Run a chapter's source notebook in its own folder.
 
     Args:
-        chapter: The chapter.
+        run: The chapter, and the environment of its kernel.
         parameters: What papermill sets; with none, the notebook's defaults hold and no cell is
             added.
 
@@ -64,6 +86,7 @@ def run_chapter(chapter: Chapter, parameters: dict[str, object]) -> tuple[Notebo
         ChapterError: If a cell fails or the kernel dies.
     """
     papermill_engines.register("reporting", _ReportingEngine)
+    chapter = run.chapter
     source = papermill.iorw.load_notebook_node(str(chapter.source))
     position = _code_positions(source, shifted=bool(parameters))
     total = sum(cell.cell_type == "code" for cell in source.cells)
@@ -74,44 +97,48 @@ def run_chapter(chapter: Chapter, parameters: dict[str, object]) -> tuple[Notebo
         if index in position:
             last = position[index]
             if _events is not None:
-                _events.put((chapter.name, last, total))
+                _events.put((run.name, last, total))
 
     start = time.perf_counter()
     try:
-        notebook = papermill.execute_notebook(
-            chapter.source,
-            None,
-            parameters,
-            engine_name="reporting",
-            kernel_name="python3",
-            language="python",
-            cwd=chapter.root / SOURCES,
-            progress_bar=False,
-            report=report,
-            coalesce_streams=True,
-            extra_arguments=["--IPKernelApp.log_level=50"],
-        )
+        with _environment(run.environment):  # which the kernel inherits
+            notebook = papermill.execute_notebook(
+                chapter.source,
+                None,
+                parameters,
+                engine_name="reporting",
+                kernel_name="python3",
+                language="python",
+                cwd=chapter.root / SOURCES,
+                progress_bar=False,
+                report=report,
+                coalesce_streams=True,
+                extra_arguments=["--IPKernelApp.log_level=50"],
+            )
     except papermill.PapermillExecutionError as error:
         raise ChapterError(
-            _failure(chapter, last, total, error.source, "\n".join(error.traceback))
+            _failure(run.name, last, total, error.source, "\n".join(error.traceback))
         ) from None
     except DeadKernelError as error:
         cells = [cell.source for cell in source.cells if cell.cell_type == "code"]
-        raise ChapterError(_failure(chapter, last, total, cells[last - 1], str(error))) from None
+        raise ChapterError(_failure(run.name, last, total, cells[last - 1], str(error))) from None
     return notebook, time.perf_counter() - start
 
 
 def run_chapters(
-    chapters: Sequence[Chapter],
+    runs: Sequence[Run],
     parameters: dict[str, object],
-    finish: Callable[[Chapter, NotebookNode, float], None],
+    finish: Callable[[Run, NotebookNode, float], None],
+    failed: Callable[[Run, ChapterError], None] | None = None,
 ) -> None:
     """Run chapters in processes of their own, two at a time, showing progress.
 
     Args:
-        chapters: What to run.
+        runs: What to run.
         parameters: What papermill sets in each.
-        finish: Called with each chapter that ran, its notebook and its seconds.
+        finish: Called with each run that ended, its notebook and its seconds.
+        failed: Called with each run that failed; the others go on. Without it, the first failure
+            is raised.
 
     Raises:
         ChapterError: The first failure. No further chapter starts; one that is running finishes.
@@ -121,23 +148,26 @@ def run_chapters(
     events = context.Queue()
     progress = _Progress()
     with ProcessPoolExecutor(AT_ONCE, context, _set_events, (events,)) as pool:
-        waiting = {pool.submit(run_chapter, chapter, parameters): chapter for chapter in chapters}
+        waiting = {pool.submit(run_chapter, run, parameters): run for run in runs}
         failure: BaseException | None = None
         while waiting:
             done = wait(waiting, timeout=0.3, return_when=FIRST_EXCEPTION).done
             progress.update(_drain(events))
             for future in done:
-                chapter = waiting.pop(future)
+                run = waiting.pop(future)
                 if future.cancelled():
                     continue
                 error = future.exception()
                 if error is None:
                     notebook, seconds = future.result()
-                    finish(chapter, notebook, seconds)
-                    progress.end(chapter.name, f"ran in {seconds:.1f} s")
+                    finish(run, notebook, seconds)
+                    progress.end(run.name, f"ran in {seconds:.1f} s")
+                    continue
+                progress.end(run.name, "FAILED")
+                if failed is not None and isinstance(error, ChapterError):
+                    failed(run, error)
                 elif failure is None:
                     failure = error
-                    progress.end(chapter.name, "FAILED")
                     _cancel(waiting)
     if failure is not None:
         raise failure
@@ -174,6 +204,17 @@ class _Progress:
         return f"{minutes}:{seconds:02d}"
 
 
+@contextmanager
+def _environment(more: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(more)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 def _set_events(events: Any) -> None:
     global _events  # noqa: PLW0603 - how a worker process is told where to report
     _events = events
@@ -188,7 +229,7 @@ def _drain(events: Any) -> list[Event]:
             return found
 
 
-def _cancel(waiting: dict[Future, Chapter]) -> None:
+def _cancel(waiting: Iterable[Future]) -> None:
     for future in waiting:
         future.cancel()
 
@@ -207,6 +248,6 @@ def _code_positions(source: NotebookNode, shifted: bool) -> dict[int, int]:
     return position
 
 
-def _failure(chapter: Chapter, cell: int, total: int, code: str, traceback: str) -> str:
+def _failure(name: str, cell: int, total: int, code: str, traceback: str) -> str:
     first = code.strip().split("\n", 1)[0]
-    return f"{chapter.name}: code cell {cell} of {total} failed: {first}\n\n{strip_ansi(traceback)}"
+    return f"{name}: code cell {cell} of {total} failed: {first}\n\n{strip_ansi(traceback)}"

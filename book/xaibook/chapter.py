@@ -4,7 +4,6 @@ Everything here works without a running kernel once the page is made, and knows 
 """
 
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -15,13 +14,14 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from xaibook import references
 from xaicore.html import Fragment, png, typeset
 
 RECORDS = Path(str(files("xaibook"))) / "records"
 """The published values of each chapter, one JSON file per chapter and profile."""
 
-WRITE_REFERENCES = "XAICORE_WRITE_REFERENCES"
-"""Environment variable: when it is ``1``, `check` stores the values instead of comparing them."""
+VALUES = "XAICORE_VALUES"
+"""Environment variable: a folder in which `check` stores the values, instead of comparing them."""
 
 _RECORD = "application/papermill.record/"
 
@@ -105,48 +105,36 @@ def slider(
     return Fragment(html, f"{alt} ({name}: {labels[0]} … {labels[-1]})")
 
 
-def check(
-    chapter: str,
-    profile: str,
-    values: Mapping[str, object],
-    rel_tol: float = 1e-3,
-    abs_tol: float = 1e-6,
-) -> None:
+def check(chapter: str, profile: str, values: Mapping[str, object]) -> None:
     """Say whether this run gives the chapter's published values, and fail if it does not.
 
     The published values are ``book/xaibook/records/<chapter>.<profile>.json``. Floats are compared
-    within the tolerances, everything else exactly. A published float may carry its own tolerance:
-    ``{"value": 41.2, "abs_tol": 2.0}``. ``python book/build.py --references`` writes the files.
+    within a multiple of the spread that was measured for each of them, everything else exactly
+    (`xaibook.references`). ``python book/build.py --references`` writes the files.
 
     Args:
         chapter: Name of the chapter.
         profile: Name of the profile that ran.
         values: Numbers, truth values and strings by name; scalar arrays and tensors are taken too.
-        rel_tol: Relative tolerance of floats.
-        abs_tol: Absolute tolerance of floats.
 
     Raises:
         AssertionError: If a value differs, is missing or was never published; names them all.
+        ValueError: If values are gathered and one is not a finite number.
     """
     title = f"{chapter} ({profile})"
     measured = {name: _scalar(value) for name, value in values.items()}
     path = RECORDS / f"{chapter}.{profile}.json"
-    if os.environ.get(WRITE_REFERENCES) == "1":
-        _write_reference(path, measured)
-        print(f"{title}: {len(measured)} values written to {path.name}")
+    if os.environ.get(VALUES):
+        references.write(Path(os.environ[VALUES]) / path.name, measured)
+        print(f"{title}: {len(measured)} values gathered")
         return
     if not path.is_file():
         print(f"{title}: no values are published for this profile; nothing was compared")
         return
-    published = json.loads(path.read_text(encoding="utf-8"))
-    wrong = [
-        f"  {name}: {measured.get(name, 'missing')} here, {want} published"
-        for name, want in published.items()
-        if name not in measured or not _agrees(measured[name], want, rel_tol, abs_tol)
-    ]
-    wrong += [f"  {name}: never published" for name in measured if name not in published]
-    if wrong:
-        raise AssertionError("\n".join([f"{title}: {len(wrong)} values differ", *wrong]))
+    published = references.read(path)
+    if wrong := references.differences(published, measured):
+        lines = [f"{title}: {len(wrong)} values differ", *(f"  {line}" for line in wrong)]
+        raise AssertionError("\n".join(lines))
     print(f"{title}: all {len(published)} published values reproduced")
 
 
@@ -170,22 +158,3 @@ def stored(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
 def _scalar(value: Any) -> Any:
     """Return the Python number of a scalar array or tensor, anything else unchanged."""
     return value.item() if getattr(value, "shape", None) == () else value
-
-
-def _write_reference(path: Path, measured: Mapping[str, Any]) -> None:
-    """Store the values, keeping the tolerances that were stated by hand."""
-    old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    new = {
-        name: {**old[name], "value": value} if isinstance(old.get(name), dict) else value
-        for name, value in measured.items()
-    }
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(new, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _agrees(got: Any, want: Any, rel_tol: float, abs_tol: float) -> bool:
-    if isinstance(want, dict):
-        want, rel_tol, abs_tol = want["value"], 0.0, want["abs_tol"]
-    if isinstance(want, float) and isinstance(got, int | float) and not isinstance(got, bool):
-        return math.isclose(got, want, rel_tol=rel_tol, abs_tol=abs_tol)
-    return bool(got == want and isinstance(got, bool) == isinstance(want, bool))

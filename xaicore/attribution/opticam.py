@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -55,6 +56,9 @@ OBJECTIVES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 
 TWO_SIDED = "iomask", "iodiff"
 """The objectives that look at what the map removes as well."""
+
+WITHOUT_BFLOAT16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI"}
+"""The instruction sets to which oneDNN can be limited in which it only emulates bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -295,10 +299,16 @@ class OptiCAM(CAMExplainer):
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether a device computes in bfloat16 itself, which is then faster than float32."""
+    """Whether a device computes in bfloat16 itself, which is then faster than float32.
+
+    A processor does not where the variable ``ONEDNN_MAX_CPU_ISA`` keeps oneDNN from it.
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    if device.type != "cpu" or limit in WITHOUT_BFLOAT16:
+        return False
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
 
 
 def _network(classifier: Classifier, half: bool, device: torch.device) -> Network:
