@@ -9,13 +9,14 @@ VENV    := .venv
 RUN     := $(VENV)/bin/python
 PYTEST  := $(RUN) -m pytest -q -n 2 --dist loadfile --durations=25
 READY   := $(VENV)/.ready
+ONLY     = $(CHAPTER:%=--chapter %) $(SETTING:%=--setting %)
 
 export OMP_NUM_THREADS := 1
 export PYTHONDONTWRITEBYTECODE :=
 export SOURCE_DATE_EPOCH := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check lint outputs references records colab bench pins clean
+.PHONY: help book test check lint outputs references portable records colab bench pins clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -40,8 +41,11 @@ lint: $(READY) ## Check style and types
 outputs: $(READY) ## Run the notebooks' smoke profile and store the outputs in notebooks/ (CHAPTER)
 	@$(RUN) book/build.py --outputs $(if $(CHAPTER),--chapter $(CHAPTER))
 
-references: $(READY) ## Publish the values that the chapters of a profile check (PROFILE, CHAPTER)
-	@$(RUN) book/build.py --references --profile $(PROFILE) $(if $(CHAPTER),--chapter $(CHAPTER))
+references: $(READY) ## Publish what chapters check, with its spread over settings (PROFILE, CHAPTER)
+	@$(RUN) book/build.py --references --profile $(PROFILE) $(ONLY)
+
+portable: $(READY) ## Compare the smoke values under each instruction set of this machine (SETTING)
+	@$(RUN) book/build.py --portable $(ONLY)
 
 records: $(READY) ## Measure all methods by all measures again and store the records (hours)
 	@$(RUN) book/records.py

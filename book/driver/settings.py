@@ -58,8 +58,9 @@ class Setting:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What it adds to the environment of a process."""
-        return {**LIMITS[self.instructions], "OMP_NUM_THREADS": str(self.threads)}
+        """What it adds to the environment of a process; waiting threads leave others the core."""
+        threads = {"OMP_NUM_THREADS": str(self.threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        return {**LIMITS[self.instructions], **threads}
 
 
 def settings() -> list[Setting]:

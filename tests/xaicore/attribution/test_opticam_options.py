@@ -294,6 +294,18 @@ def test_the_fast_preset_uses_bfloat16_where_the_device_has_it(
     assert found.weights.dtype == found.objective.dtype == torch.float32
 
 
+@pytest.mark.parametrize(
+    ("limit", "native"),
+    [("", True), ("AVX512_CORE_BF16", True), ("avx512_core", False), ("AVX2", False)],
+)
+def test_where_onednn_is_kept_from_bfloat16_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, limit: str, native: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert opticam.has_bfloat16(torch.device("cpu")) is native
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("objective", ["mask", "iodiff"])
 def test_a_batch_gives_what_its_images_give(preset: str, objective: str) -> None:
