@@ -28,11 +28,9 @@ def publish(chapters: Sequence[Chapter], settings: Sequence[Setting], profile: s
     declared = (DECLARED if DECLARED in settings else settings[0]).name
     refused = 0
     for chapter, found in gather(chapters, settings, profile).items():
-        path = chapter.references(profile)
         try:
-            old = read(path) if path.is_file() else {}
-            new = _published(found, declared, old)
-            write(path, new)
+            new = _published(found, declared, _stored(chapter, profile), _stored(chapter, "smoke"))
+            write(chapter.references(profile), new)
             print(f"{chapter.name} ({profile}): {len(new)} values published")
         except PublicationError as error:
             refused += 1
@@ -62,11 +60,17 @@ def compare(chapters: Sequence[Chapter], settings: Sequence[Setting]) -> int:
     return sum(bool(lines) for by_setting in wrong.values() for lines in by_setting.values())
 
 
-def _published(found: Mapping[str, Gathered], declared: str, old: dict) -> dict:
+def _stored(chapter: Chapter, profile: str) -> dict:
+    path = chapter.references(profile)
+    return read(path) if path.is_file() else {}
+
+
+def _published(found: Mapping[str, Gathered], declared: str, old: dict, smoke: dict) -> dict:
     problems = [line for each in found.values() for line in each.problems]
     if problems:
         raise PublicationError("\n".join(["", *problems]))
-    return combine({name: each.values for name, each in found.items()}, declared, old)
+    values = {name: each.values for name, each in found.items()}
+    return combine(values, declared, old, smoke)
 
 
 def _announce(chapters: Sequence[Chapter], settings: Sequence[Setting]) -> None:

@@ -127,7 +127,7 @@ class TestCompare:
         assert self.run(toy, {"gain": {"value": 2.5, "spread": 0.01}}) == 1
         shown = capsys.readouterr().out
         assert "toy        yes   1 differ\n" in shown
-        assert "toy [native-2]: gain: 2.625 here, 2.5 ± 0.04 published" in shown
+        assert "toy [native-2]: gain: 2.625 here, 2.5 ± 0.1 published" in shown
 
     def test_a_run_that_failed_is_one_that_differs(self, toy, gathered, capsys):
         gathered(Gathered({"gain": 2.5}), Gathered(problems=["cell 3 failed"]))

@@ -335,10 +335,10 @@ def test_half_precision_autocast_keeps_the_map(method: type[Explainer]) -> None:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_batch_gives_what_its_images_give(name: str, method: type[Explainer]) -> None:
-    explain, batch = method(transformer(name)), images()
+    explain, batch = method(transformer(name).double()), images().double()
     found = explain(batch, TARGETS)
     singles = [explain(image[None], target) for image, target in zip(batch, TARGETS, strict=True)]
-    torch.testing.assert_close(found, torch.cat(singles), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found, torch.cat(singles), rtol=0, atol=1e-9)
     assert found.shape == (3, 1, 32, 32)
     assert explain(batch[:0]).shape == (0, 1, 32, 32)
 

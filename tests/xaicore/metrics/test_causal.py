@@ -123,8 +123,9 @@ class Precomputed:
 
 def test_areas_equal_torchcam() -> None:
     """Zeros of what the network receives for both curves: without normalisation, black."""
-    net = classifier().net
-    model, images, maps = Classifier(net, **NEUTRAL), pictures(5), maps_of(5)
+    net = classifier().net.double()
+    model = Classifier(net, **NEUTRAL).double()
+    images, maps = pictures(5).double(), maps_of(5).double()
     ours = insertion_deletion(model, images, maps, None, CausalProtocol(steps=8, blur=None))
     metric = DeletionInsertionMetric(Precomputed(net, maps[:, 0]), lambda x: x.softmax(1), steps=8)
     metric.update(images)
