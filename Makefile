@@ -42,10 +42,10 @@ outputs: $(READY) ## Run the notebooks' smoke profile and store the outputs in n
 	@$(RUN) book/build.py --outputs $(if $(CHAPTER),--chapter $(CHAPTER))
 
 references: $(READY) ## Publish what chapters check, with its spread over settings (PROFILE, CHAPTER)
-	@$(RUN) book/build.py --references --profile $(PROFILE) $(ONLY)
+	@$(RUN) book/references.py --profile $(PROFILE) $(ONLY)
 
 portable: $(READY) ## Compare the smoke values under each instruction set of this machine (SETTING)
-	@$(RUN) book/build.py --portable $(ONLY)
+	@$(RUN) book/references.py --compare $(ONLY)
 
 records: $(READY) ## Measure all methods by all measures again and store the records (hours)
 	@$(RUN) book/records.py

@@ -6,7 +6,6 @@
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -14,14 +13,12 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from driver.chapter import Chapter, chapters
+from driver.chapter import Chapter, chapters, chosen
 from driver.data import VARIABLE, look_beside
 from driver.execute import ChapterError, Run, run_chapters
 from driver.key import content_key
 from driver.page import merge, provenance, read, write
-from driver.references import compare, publish
 from driver.render import CODE, RenderError, render
-from driver.settings import Setting, SettingError, named, other, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILES = ("smoke", "book", "paper")
@@ -36,16 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             render_stored(ROOT, options.stored)
         elif options.outputs:
             store_outputs(chosen(ROOT, options.chapter))
-        elif options.references:
-            some = chosen(ROOT, options.chapter)
-            return publish(some, under(ROOT, options.setting), options.profile)
-        elif options.portable:
-            return compare(chosen(ROOT, options.chapter), under(ROOT, options.setting))
         else:
             update_pages(ROOT, options.profile, options.fresh)
             if not options.pages:
                 render_pages(ROOT, options.fresh)
-    except (ChapterError, RenderError, FileNotFoundError, SettingError) as error:
+    except (ChapterError, RenderError, FileNotFoundError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -96,42 +88,10 @@ def render_pages(root: Path, fresh: bool = False) -> None:
     print(f"\nOpen the book: {root / '_build' / 'html' / 'index.html'}")
 
 
-def chosen(root: Path, name: str | None) -> list[Chapter]:
-    """Return the chapter of a name, or all.
-
-    Raises:
-        FileNotFoundError: If there is no chapter of that name.
-    """
-    known = chapters(root)
-    found = [chapter for chapter in known if name in (None, chapter.name)]
-    if not found:
-        names = ", ".join(chapter.name for chapter in known)
-        raise FileNotFoundError(f"there is no chapter {name}: the chapters are {names}")
-    return found
-
-
 def store_outputs(some: Sequence[Chapter]) -> None:
     """Run notebooks as a visitor first would, and keep the outputs in them."""
     os.environ[VARIABLE] = ""
     run_chapters([Run(chapter) for chapter in some], {}, _store)
-
-
-def under(root: Path, names: Sequence[str]) -> list[Setting]:
-    """Return this machine's settings of these names, all of them for none.
-
-    The name ``commit`` stands for the one under which the present commit is tested.
-
-    Raises:
-        SettingError: If this machine has no setting of a name.
-    """
-    known = settings()
-    if list(names) != ["commit"]:
-        return named(names, known)
-    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
-    commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    setting = other(commit, known)
-    print(f"Commit {commit[:7]} is tested under the setting {setting.name}, too", flush=True)
-    return [setting]
 
 
 def render_stored(root: Path, folder: Path) -> None:
@@ -167,15 +127,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", choices=PROFILES, default="book", help="how much to compute")
     parser.add_argument("--fresh", action="store_true", help="run and render everything")
-    parser.add_argument("--chapter", help="which to store, publish or compare (all)")
-    parser.add_argument(
-        "--setting", action="append", default=[], help="publish or compare under this one (all)"
-    )
+    parser.add_argument("--chapter", help="whose outputs to store (all)")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--pages", action="store_true", help="run the chapters, render nothing")
     mode.add_argument("--outputs", action="store_true", help="store smoke outputs in notebooks/")
-    mode.add_argument("--references", action="store_true", help="publish the values of a profile")
-    mode.add_argument("--portable", action="store_true", help="compare smoke values by setting")
     mode.add_argument("--stored", type=Path, metavar="DIR", help="render the stored outputs in DIR")
     return parser
 

@@ -51,6 +51,20 @@ def chapters(root: Path) -> list[Chapter]:
     return found
 
 
+def chosen(root: Path, name: str | None) -> list[Chapter]:
+    """Return the chapter of a name, or all.
+
+    Raises:
+        FileNotFoundError: If there is no chapter of that name.
+    """
+    known = chapters(root)
+    found = [chapter for chapter in known if name in (None, chapter.name)]
+    if not found:
+        names = ", ".join(chapter.name for chapter in known)
+        raise FileNotFoundError(f"there is no chapter {name}: the chapters are {names}")
+    return found
+
+
 def _files(entry: object) -> list[str]:
     """Return every ``file:`` of a table of contents, depth first."""
     if isinstance(entry, list):

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from xaibook import references
+from xaibook.published import differences, read, write
 from xaicore.html import Fragment, png, typeset
 
 RECORDS = Path(str(files("xaibook"))) / "records"
@@ -110,7 +110,7 @@ def check(chapter: str, profile: str, values: Mapping[str, object]) -> None:
 
     The published values are ``book/xaibook/records/<chapter>.<profile>.json``. Floats are compared
     within a multiple of the spread that was measured for each of them, everything else exactly
-    (`xaibook.references`). ``python book/build.py --references`` writes the files.
+    (`xaibook.published`). ``make references`` writes the files.
 
     Args:
         chapter: Name of the chapter.
@@ -125,14 +125,14 @@ def check(chapter: str, profile: str, values: Mapping[str, object]) -> None:
     measured = {name: _scalar(value) for name, value in values.items()}
     path = RECORDS / f"{chapter}.{profile}.json"
     if os.environ.get(VALUES):
-        references.write(Path(os.environ[VALUES]) / path.name, measured)
+        write(Path(os.environ[VALUES]) / path.name, measured)
         print(f"{title}: {len(measured)} values gathered")
         return
     if not path.is_file():
         print(f"{title}: no values are published for this profile; nothing was compared")
         return
-    published = references.read(path)
-    if wrong := references.differences(published, measured):
+    published = read(path)
+    if wrong := differences(published, measured):
         lines = [f"{title}: {len(wrong)} values differ", *(f"  {line}" for line in wrong)]
         raise AssertionError("\n".join(lines))
     print(f"{title}: all {len(published)} published values reproduced")

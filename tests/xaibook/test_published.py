@@ -5,12 +5,21 @@ import math
 
 import pytest
 
-from xaibook import references
 from xaibook.chapter import RECORDS
-from xaibook.references import FLOOR, MULTIPLE, PublicationError, agrees, combine, tolerance
+from xaibook.published import (
+    FLOOR,
+    MULTIPLE,
+    PublicationError,
+    agrees,
+    combine,
+    differences,
+    read,
+    tolerance,
+    write,
+)
 
 PUBLISHED = {
-    path.name: references.read(path)
+    path.name: read(path)
     for profile in ("smoke", "book")
     for path in sorted(RECORDS.glob(f"*.{profile}.json"))
 }
@@ -73,7 +82,7 @@ class TestCombine:
         measured = by_setting(gain=(10.0, 10.5, 9.75))
         for declared in measured:
             published = combine(measured, declared, {}, {})
-            assert not any(references.differences(published, v) for v in measured.values())
+            assert not any(differences(published, v) for v in measured.values())
 
     def test_the_spread_is_at_least_that_of_the_smallest_profile(self):
         measured = by_setting(gain=(20.0, 20.0, 20.1))
@@ -127,13 +136,13 @@ class TestCombine:
 class TestFiles:
     def test_what_is_written_is_read(self, tmp_path):
         values = {"λ": {"value": 1 / 3, "spread": 1e-7}, "n": 3}
-        references.write(tmp_path / "new" / "a.json", values)
-        assert references.read(tmp_path / "new" / "a.json") == values
+        write(tmp_path / "new" / "a.json", values)
+        assert read(tmp_path / "new" / "a.json") == values
 
     @pytest.mark.parametrize("number", [math.nan, math.inf])
     def test_a_number_that_is_not_finite_is_not_written(self, tmp_path, number):
         with pytest.raises(ValueError, match="JSON"):
-            references.write(tmp_path / "a.json", {"gain": number})
+            write(tmp_path / "a.json", {"gain": number})
         assert not (tmp_path / "a.json").exists()
 
 
@@ -153,7 +162,7 @@ class TestPublished:
         for name, published in PUBLISHED[file].items():
             if isinstance(published, dict):
                 assert abs(published["value"]) > tolerance(published), name
-        assert references.differences(PUBLISHED[file], measured) == []
+        assert differences(PUBLISHED[file], measured) == []
 
     def test_it_is_valid_json_of_finite_numbers(self, file):
         assert json.dumps(PUBLISHED[file], allow_nan=False)

@@ -1,14 +1,55 @@
-"""Publish the values that chapters check, or compare them with the published ones, by setting."""
+"""Publish the values that chapters check, or compare them with the published ones, by setting.
 
+``python book/references.py`` is what ``make references`` and ``make portable`` call.
+"""
+
+import argparse
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from driver.chapter import Chapter
+from driver.chapter import Chapter, chosen
+from driver.data import look_beside
 from driver.gather import Gathered, gather
-from driver.settings import Setting
-from xaibook.references import PublicationError, combine, differences, read, write
+from driver.settings import Setting, SettingError, named, other, settings
+from xaibook.published import PublicationError, combine, differences, read, write
+
+ROOT = Path(__file__).resolve().parents[1]
 
 DECLARED = Setting("avx2", 1)
 """The setting whose values are published: what most machines have; elsewhere the first is."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    options = _parser().parse_args(arguments)
+    look_beside(ROOT)
+    try:
+        some, many = chosen(ROOT, options.chapter), under(ROOT, options.setting)
+    except (FileNotFoundError, SettingError) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 2
+    wrong = compare(some, many) if options.compare else publish(some, many, options.profile)
+    return 1 if wrong else 0
+
+
+def under(root: Path, names: Sequence[str]) -> list[Setting]:
+    """Return this machine's settings of these names, all of them for none.
+
+    The name ``commit`` stands for the one under which the present commit is tested.
+
+    Raises:
+        SettingError: If this machine has no setting of a name.
+    """
+    known = settings()
+    if list(names) != ["commit"]:
+        return named(names, known)
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    setting = other(commit, known)
+    print(f"Commit {commit[:7]} is tested under the setting {setting.name}, too", flush=True)
+    return [setting]
 
 
 def publish(chapters: Sequence[Chapter], settings: Sequence[Setting], profile: str) -> int:
@@ -96,3 +137,16 @@ def _listed(wrong: Mapping[Chapter, Mapping[str, list[str]]]) -> list[str]:
         for name, lines in by_setting.items()
         for line in lines
     ]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--compare", action="store_true", help="the smoke values; publish nothing")
+    parser.add_argument("--profile", choices=("smoke", "book"), default="book", help="(book)")
+    parser.add_argument("--chapter", help="of this chapter only (all)")
+    parser.add_argument("--setting", action="append", default=[], help="under this one (all)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

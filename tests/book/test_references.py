@@ -8,8 +8,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-import build
-from driver import references
+import references
 from driver.chapter import Chapter
 from driver.gather import VALUES, Gathered, gather
 from driver.settings import Setting, SettingError
@@ -130,8 +129,20 @@ def test_the_setting_of_a_commit_is_said(tmp_path, capsys):
     for command in (["init"], ["-c", "user.name=x", "-c", "user.email=x", "commit", "-m", "x"]):
         more = ["--allow-empty"] if command[-1] == "x" else []
         subprocess.run(["git", "-C", tmp_path, *command, *more], check=True, capture_output=True)
-    (setting,) = build.under(tmp_path, ["commit"])
+    (setting,) = references.under(tmp_path, ["commit"])
     assert f"under the setting {setting.name}, too" in capsys.readouterr().out
-    assert build.under(tmp_path, ["default-1"]) == [Setting("default", 1)]
+    assert references.under(tmp_path, ["default-1"]) == [Setting("default", 1)]
     with pytest.raises(SettingError, match="no setting fast"):
-        build.under(tmp_path, ["fast"])
+        references.under(tmp_path, ["fast"])
+
+
+def test_the_exit_code_says_whether_all_is_as_it_should_be(toy, gathered, monkeypatch, capsys):
+    monkeypatch.setattr(references, "chosen", lambda *_: [toy])
+    gathered(Gathered({"n": 3}), Gathered({"n": 3}))
+    assert references.main(["--profile", "smoke"]) == 0
+    assert references.main(["--compare"]) == 0
+    gathered(Gathered({"n": 3}), Gathered({"n": 4}))
+    assert references.main(["--profile", "smoke"]) == 1
+    assert references.main(["--compare"]) == 1
+    assert references.main(["--setting", "fast"]) == 2
+    assert "no setting fast" in capsys.readouterr().err
