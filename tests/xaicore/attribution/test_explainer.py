@@ -99,9 +99,9 @@ def test_a_batch_gives_the_bits_of_its_images_where_the_network_does(method: str
     """Where an image's logits have the same bits in every batch, so has its map.
 
     On a CPU torch's own convolutions are such, with one thread; oneDNN and NNPACK choose a kernel
-    by the size of the batch, and so do products of matrices: a network that ends in a linear layer, let alone a
-    transformer, promises equality up to rounding. So the head is a convolution here, except for
-    CAM, which needs a linear layer and reads nothing but its weights.
+    by the size of the batch, and so do products of matrices: a network that ends in a linear layer,
+    let alone a transformer, promises equality up to rounding. So the head is a convolution here,
+    except for CAM, which needs a linear layer and reads nothing but its weights.
     """
     model = classifier() if method == "cam" else convolutional()
     images, targets = pictures(5), torch.tensor([1, 4, 0, 2, 2])
