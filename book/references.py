@@ -70,7 +70,8 @@ def publish(chapters: Sequence[Chapter], settings: Sequence[Setting], profile: s
     refused = 0
     for chapter, found in gather(chapters, settings, profile).items():
         try:
-            new = _published(found, declared, _stored(chapter, profile), _stored(chapter, "smoke"))
+            smallest = _stored(chapter, "smoke") if profile != "smoke" else {}
+            new = _published(found, declared, _stored(chapter, profile), smallest)
             write(chapter.references(profile), new)
             print(f"{chapter.name} ({profile}): {len(new)} values published")
         except PublicationError as error:
@@ -91,10 +92,7 @@ def compare(chapters: Sequence[Chapter], settings: Sequence[Setting]) -> int:
     """
     _announce(chapters, settings)
     wrong = {
-        chapter: {
-            name: each.problems or differences(read(chapter.references("smoke")), each.values)
-            for name, each in found.items()
-        }
+        chapter: {name: _unlike(chapter, each) for name, each in found.items()}
         for chapter, found in gather(chapters, settings, "smoke").items()
     }
     print("", _table(wrong), *_listed(wrong), sep="\n")
@@ -106,12 +104,18 @@ def _stored(chapter: Chapter, profile: str) -> dict:
     return read(path) if path.is_file() else {}
 
 
-def _published(found: Mapping[str, Gathered], declared: str, old: dict, smoke: dict) -> dict:
-    problems = [line for each in found.values() for line in each.problems]
-    if problems:
-        raise PublicationError("\n".join(["", *problems]))
+def _published(found: Mapping[str, Gathered], declared: str, old: dict, smallest: dict) -> dict:
+    if failures := [each.failure for each in found.values() if each.failure]:
+        raise PublicationError("\n".join(["", *failures]))
     values = {name: each.values for name, each in found.items()}
-    return combine(values, declared, old, smoke)
+    return combine(values, declared, old, smallest)
+
+
+def _unlike(chapter: Chapter, found: Gathered) -> list[str]:
+    """Say why a run failed, or else what is not as published or stored."""
+    if found.failure:
+        return [found.failure]
+    return found.moved + differences(_stored(chapter, "smoke"), found.values)
 
 
 def _announce(chapters: Sequence[Chapter], settings: Sequence[Setting]) -> None:

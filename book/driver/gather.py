@@ -26,13 +26,13 @@ class Gathered:
 
     Args:
         values: The values it checks, by name.
-        problems: Why it did not run to its end, and compared outputs that are not as stored.
-        seconds: How long it ran.
+        failure: Why it did not run to its end, empty if it did.
+        moved: Which of its compared outputs are not as stored.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    seconds: float = 0.0
+    failure: str = ""
+    moved: list[str] = field(default_factory=list)
 
 
 def gather(
@@ -64,11 +64,11 @@ def gather(
         def finish(run: Run, executed: NotebookNode, seconds: float) -> None:
             values = Path(folder, run.setting, f"{run.chapter.name}.{profile}.json")
             stored = json.loads(values.read_text(encoding="utf-8"))
-            problems = _moved(read(run.chapter.source), executed) if smoke else []
-            found[run.chapter][run.setting] = Gathered(stored, problems, seconds)
+            moved = _moved(read(run.chapter.source), executed) if smoke else []
+            found[run.chapter][run.setting] = Gathered(stored, moved=moved)
 
         def failed(run: Run, error: ChapterError) -> None:
-            found[run.chapter][run.setting] = Gathered(problems=[str(error)])
+            found[run.chapter][run.setting] = Gathered(failure=str(error))
 
         parameters: dict[str, object] = {} if smoke else {"profile": profile}
         run_chapters([run for each in settings for run in runs(each)], parameters, finish, failed)

@@ -54,10 +54,11 @@ def test_each_kernel_has_the_environment_of_its_setting_and_problems_of_its_own(
     monkeypatch.setenv("XAICORE_DATA", "")
     found = gather([toy], [AVX2, NATIVE], "smoke")[toy]
     assert found["avx2-1"].values == {"limit": "avx2"}
-    assert found["avx2-1"].problems == [r"cell first prints '1\n' here, '0\n' stored"]
+    assert found["avx2-1"].failure == ""
+    assert found["avx2-1"].moved == [r"cell first prints '1\n' here, '0\n' stored"]
     assert found["native-2"].values == {}
-    assert "toy [native-2]: code cell 3 of 3 failed" in found["native-2"].problems[0]
-    assert "2 threads" in found["native-2"].problems[0]
+    assert "toy [native-2]: code cell 3 of 3 failed" in found["native-2"].failure
+    assert "2 threads" in found["native-2"].failure
     assert VALUES not in os.environ
 
 
@@ -85,11 +86,27 @@ class TestPublish:
             "n": 3,
         }
 
+    def test_a_spread_that_became_narrower_is_published(self, toy, gathered):
+        toy.references("smoke").write_text('{"gain": {"value": 2.5, "spread": 0.5}}')
+        gathered(Gathered({"gain": 2.5}), Gathered({"gain": 2.5}))
+        self.run(toy)
+        assert json.loads(toy.references("smoke").read_text())["gain"]["spread"] == 0.0
+
+    def test_a_longer_profile_has_at_least_the_spread_of_the_smallest(self, toy, gathered):
+        toy.references("smoke").write_text('{"gain": {"value": 2.5, "spread": 0.05}}')
+        gathered(Gathered({"gain": 5.0}), Gathered({"gain": 5.0}))
+        references.publish([toy], [NATIVE, AVX2], "book")
+        assert json.loads(toy.references("book").read_text())["gain"]["spread"] == 0.1
+
+    def test_outputs_that_moved_are_no_reason_against(self, toy, gathered):
+        gathered(Gathered({"n": 3}, moved=["cell a"]), Gathered({"n": 3}))
+        assert self.run(toy) == 0
+
     @pytest.mark.parametrize(
         ("second", "reason"),
         [
             (Gathered({"n": 4}), "n is a truth"),
-            (Gathered(problems=["cell 3 failed"]), "cell 3 failed"),
+            (Gathered(failure="cell 3 failed"), "cell 3 failed"),
         ],
     )
     def test_a_chapter_that_is_refused_is_left_as_it_was(
@@ -119,8 +136,13 @@ class TestCompare:
         assert "toy        yes   1 differ\n" in shown
         assert "toy [native-2]: gain: 2.625 here, 2.5 ± 0.1 published" in shown
 
+    def test_an_output_that_moved_is_a_difference(self, toy, gathered, capsys):
+        gathered(Gathered({"n": 3}), Gathered({"n": 3}, moved=["cell a prints 1"]))
+        assert self.run(toy, {"n": 3}) == 1
+        assert "toy [native-2]: cell a prints 1" in capsys.readouterr().out
+
     def test_a_run_that_failed_is_one_that_differs(self, toy, gathered, capsys):
-        gathered(Gathered({"gain": 2.5}), Gathered(problems=["cell 3 failed"]))
+        gathered(Gathered({"gain": 2.5}), Gathered(failure="cell 3 failed"))
         assert self.run(toy, {"gain": {"value": 2.5, "spread": 0.01}}) == 1
         assert "toy [native-2]: cell 3 failed" in capsys.readouterr().out
 
