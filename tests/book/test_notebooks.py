@@ -71,6 +71,7 @@ BREAKS = {
     "not image/jpeg": _set("cells", 3, "outputs", 0, "data", {"image/jpeg": "AAAA"}),
     "a widget": _set("cells", 3, "outputs", 0, "data", WIDGET, {}),
     "stderr in the stored output": _set("cells", 4, "outputs", 0, "name", "stderr"),
+    "a decimal number in a compared output": _set("cells", 4, "outputs", 0, "text", "0.5\n"),
     "path of the machine": _set("cells", 4, "outputs", 0, "text", f"{Path.home()}/x"),
     "does not check": _set("cells", 4, "metadata", {}),
     "0.5 is typed": _set("cells", 0, "source", "The gain is 0.5."),
