@@ -2,7 +2,7 @@
 
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch and numpy are loaded
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch and numpy are loaded, whatever is exported
 
 from pathlib import Path
 

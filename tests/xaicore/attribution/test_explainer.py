@@ -84,17 +84,7 @@ def one_by_one(function: Callable, *rows: torch.Tensor) -> torch.Tensor:
     return torch.cat([function(*(row[i : i + 1] for row in rows)) for i in range(len(rows[0]))])
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Let one thread compute, however many the machine or its environment would take."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.parametrize("method", EVERY)
-@pytest.mark.usefixtures("one_thread")
 def test_a_batch_gives_the_bits_of_its_images_where_the_network_does(method: str) -> None:
     """Where an image's logits have the same bits in every batch, so has its map.
 
