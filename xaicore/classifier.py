@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import pickle
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,16 @@ CAM_LAYERS = {
 """The last spatial feature map of each torchvision architecture, by class name."""
 
 
+ACTIVATIONS = ("softmax", "sigmoid")
+"""What makes probabilities of logits: one class of many, or each class by itself."""
+
+WRAPPER = (
+    "wrap it: class Logits(torch.nn.Module): "
+    "def __init__(self, net): super().__init__(); self.net = net; "
+    "def forward(self, images): return self.net(images)…, with what picks the logits (B, C)"
+)
+
+
 class UnknownLayerError(ValueError):
     """Nobody has said which layer of a network a CAM looks at."""
 
@@ -38,20 +49,27 @@ class Classifier(nn.Module):
     """A network that takes pixels in ``[0, 1]`` and returns logits.
 
     The normalisation lives inside, so a mask multiplies *pixels*: what it removes is black, or
-    another declared baseline, never an accident of the input pipeline.
+    another declared baseline, never an accident of the input pipeline. Images have as many channels
+    as ``mean`` has numbers: one for grey pictures, more than three for satellites'.
 
     Args:
-        net: the network; it receives ``(images - mean) / std`` and returns logits ``(B, C)``.
-        mean: mean of each colour channel, in pixels of ``[0, 1]``.
-        std: standard deviation of each colour channel.
+        net: the network; it receives ``(images - mean) / std`` and returns logits ``(B, C)``, alone,
+            as ``.logits``, under the key ``"logits"`` or first of a tuple. With one logit, which
+            needs ``"sigmoid"``, the classifier has two classes: 0, whose logit is the negated one,
+            and 1.
+        mean: mean of each channel, in pixels of ``[0, 1]``.
+        std: standard deviation of each channel.
         layer: the layer whose output ``(B, K, h, w)`` a CAM combines: a module of ``net`` or its
             dotted name. ``None`` looks the architecture up in ``CAM_LAYERS``.
         classes: the names of the C classes, in the order of the logits.
-        transform: maps a PIL picture to pixels ``(3, H, W)`` in ``[0, 1]``; used by ``preprocess``.
+        transform: maps a PIL picture to pixels ``(channels, H, W)`` in ``[0, 1]``; used by
+            ``preprocess``.
+        activation: what makes probabilities of logits: ``"softmax"`` if an image has one class,
+            ``"sigmoid"`` if it may have several, or there is one logit.
 
     Raises:
-        ValueError: ``mean`` or ``std`` is not three numbers, a ``std`` is not positive, or
-            ``layer`` is not part of ``net``.
+        ValueError: ``mean`` and ``std`` are not one number for each channel, a ``std`` is not
+            positive, ``activation`` is unknown, or ``layer`` is not part of ``net``.
     """
 
     mean: Tensor
@@ -66,14 +84,20 @@ class Classifier(nn.Module):
         layer: nn.Module | str | None = None,
         classes: Sequence[str] | None = None,
         transform: Callable[[Image.Image], Tensor] | None = None,
+        activation: str = "softmax",
     ) -> None:
         super().__init__()
-        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-            raise ValueError(f"mean and std need three numbers, std positive; got {mean} and {std}")
+        if not len(mean) or len(mean) != len(std) or min(std) <= 0:
+            raise ValueError(
+                f"mean and std need one number for each channel, std positive; got {mean} and {std}"
+            )
+        check_name("activation", activation, ACTIVATIONS)
         self.net = net
+        self.activation = activation
+        self.looked = False
         self.training = net.training
         for name, values in (("mean", mean), ("std", std)):
-            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+            self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1), persistent=False)
         self.layer_name = _layer_name(net, layer)
         self.classes = None if classes is None else tuple(classes)
         # A setting, not a part of the network: nn.Module would register it as a submodule.
@@ -100,9 +124,44 @@ class Classifier(nn.Module):
             )
         return self.net.get_submodule(self.layer_name)
 
+    @property
+    def channels(self) -> int:
+        """How many channels an image has."""
+        return self.mean.numel()
+
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits ``(B, C)`` of images ``(B, 3, H, W)`` with pixels in ``[0, 1]``."""
-        return self.net(self.normalised(images))
+        """Return the logits ``(B, C)`` of images ``(B, channels, H, W)`` in ``[0, 1]``, C > 1.
+
+        Raises:
+            ValueError: the network returns no logits ``(B, C)``, or one for a softmax.
+        """
+        logits = _logits(self.net, self.normalised(images))
+        if logits.shape[1] == 1:
+            if self.activation == "softmax":
+                raise ValueError(
+                    "the network gives one logit, of which a softmax always makes 1: "
+                    "say Classifier(…, activation='sigmoid')"
+                )
+            logits = torch.cat([-logits, logits], 1)
+        if not self.looked and len(logits):
+            self.looked = True
+            _warn_of_probabilities(logits.detach(), self.activation)
+        return logits
+
+    def probability(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the probability of each target ``(B,)``, in float64, on the CPU.
+
+        Logits are taken to float64 first, so that ``1 - p`` keeps its digits down to about
+        ``1e-12`` where float32 would already say ``p = 1``; not every device has float64.
+
+        Args:
+            logits: the classifier's output ``(B, C)``.
+            targets: the classes ``(B,)``.
+        """
+        values, places = logits.cpu().double(), targets.cpu()[:, None]
+        if self.activation == "sigmoid":
+            return values.gather(1, places)[:, 0].sigmoid()
+        return values.log_softmax(1).gather(1, places)[:, 0].exp()
 
     def normalised(self, images: Tensor) -> Tensor:
         """Return what the network receives of images: normalised, in its own precision."""
@@ -111,8 +170,8 @@ class Classifier(nn.Module):
         return normalised if parameter is None else normalised.to(parameter.dtype)
 
     def preprocess(self, picture: Image.Image) -> Tensor:
-        """Return a picture as this network expects it: pixels ``(1, 3, H, W)`` in ``[0, 1]``."""
-        return self.transform(picture.convert("RGB"))[None]
+        """Return a picture as the network expects it: ``(1, channels, H, W)`` in ``[0, 1]``."""
+        return self.transform(picture.convert("L" if self.channels == 1 else "RGB"))[None]
 
     def class_index(self, name: str) -> int:
         """Return the index of a class given by name or number.
@@ -175,6 +234,36 @@ class Classifier(nn.Module):
             std=transforms.std,
             classes=default.meta["categories"],
             transform=_pixels(transforms),
+        )
+
+
+def _logits(net: nn.Module, inputs: Tensor) -> Tensor:
+    """Run a network and return its logits ``(B, C)``, or refuse what it returns in words."""
+    output = net(inputs)
+    found = getattr(output, "logits", output)
+    if isinstance(found, Mapping) and "logits" in found:
+        found = found["logits"]
+    elif isinstance(found, list | tuple) and found:
+        found = found[0]
+    if isinstance(found, Tensor) and found.ndim == 2 and len(found) == len(inputs):
+        return found
+    what = f"a {type(output).__name__}"
+    if isinstance(found, Tensor):
+        what = f"a tensor of shape {tuple(found.shape)} for {len(inputs)} images"
+    raise ValueError(f"{type(net).__name__} returns {what}, no logits (B, C): {WRAPPER}")
+
+
+def _warn_of_probabilities(logits: Tensor, activation: str) -> None:
+    """Warn if what should be logits looks like probabilities."""
+    if not ((logits >= 0) & (logits <= 1)).all():
+        return
+    one = (logits.double().sum(1) - 1).abs().max() < 1e-3
+    if one or (activation == "sigmoid" and logits.numel() > logits.shape[1] > 2):
+        what = "sum to 1" if one else "lie between 0 and 1"
+        warnings.warn(
+            f"the network's outputs {what}, so they seem to be probabilities already, and a "
+            f"{activation} is taken of them once more: leave the last layer out of the network",
+            stacklevel=2,
         )
 
 

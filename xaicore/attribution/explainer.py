@@ -107,17 +107,27 @@ def check_inputs(
 ) -> Tensor | None:
     """Refuse what no method and no metric can use; return the targets ``(B,)``, or ``None``."""
     check_images(images)
+    if images.shape[1] != classifier.channels:
+        last = " (channels last? images.permute(0, 3, 1, 2))"
+        raise ValueError(
+            f"images have {images.shape[1]} channels and the classifier {classifier.channels}, the "
+            f"numbers of its mean{last if images.shape[3] == classifier.channels else ''}: "
+            "Classifier(net, mean, std) takes one number for each channel"
+        )
     check_evaluation_mode(classifier)
     return check_targets(targets, images)
 
 
 def check_images(images: Tensor) -> None:
-    """Refuse anything but finite pixels ``(B, 3, H, W)`` in ``[0, 1]``."""
+    """Refuse anything but finite pixels ``(B, channels, H, W)`` in ``[0, 1]``."""
     if not isinstance(images, Tensor):
         raise TypeError(f"images must be a torch tensor, not {type(images).__name__}")
-    if images.ndim != 4 or images.shape[1] != 3:
-        hint = " (add a batch dimension: images[None])" if images.ndim == 3 else ""
-        raise ValueError(f"images must have shape (B, 3, H, W), not {tuple(images.shape)}{hint}")
+    if images.ndim != 4:
+        hints = {3: " (add a batch dimension: images[None])", 5: ": volumes cannot be explained"}
+        raise ValueError(
+            f"images must have shape (B, channels, H, W), not {tuple(images.shape)}"
+            f"{hints.get(images.ndim, '')}"
+        )
     if not images.is_floating_point():
         raise ValueError(
             f"images must be floating point in [0, 1], not {images.dtype}: divide by 255"
