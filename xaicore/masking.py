@@ -8,6 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+ROUNDING = 8
+"""By how many steps of float32, or of float64, at its largest value a constant map may differ in
+places: what upsampling adds is below half of that."""
+
 BASELINES = ("black", "mean", "blur")
 BLUR = 11, 5.0
 """Kernel size and sigma of the blurred baseline, in pixels of a 224-pixel image."""
@@ -26,20 +30,27 @@ def upsample(maps: Tensor, size: Sequence[int]) -> Tensor:
 def normalize(maps: Tensor) -> Tensor:
     r"""Bring each map to ``[0, 1]``: :math:`n(S) = (S - \min S) / (\max S - \min S)`.
 
-    A constant map becomes zeros (the papers' :math:`n(\mathbf 0) = \mathbf 0`), never NaN.
+    A constant map becomes zeros (the papers' :math:`n(\mathbf 0) = \mathbf 0`), never NaN; so does
+    one that differs from a constant by rounding alone, as a constant does once it is upsampled.
     """
-    low = maps.amin(dim=(-2, -1), keepdim=True)
-    span = maps.amax(dim=(-2, -1), keepdim=True) - low
-    return torch.where(span > 0, (maps - low) / torch.where(span > 0, span, 1), 0)
+    low, high = (f(dim=(-2, -1), keepdim=True) for f in (maps.amin, maps.amax))
+    varies = ~_constant(low, high)
+    return torch.where(varies, (maps - low) / torch.where(varies, high - low, 1), 0)
 
 
 def degenerate(maps: Tensor) -> Tensor:
     """Return whether each map ``(B, 1, h, w)`` is constant, so that it points nowhere, ``(B,)``.
 
-    It is true of a raw map exactly where it is true of the saliency: ``normalize`` makes zeros of a
-    constant map, and every other map reaches 1.
+    A map is constant whose values differ by no more than ``ROUNDING`` steps of their precision, as torch computes with it. Of
+    saliency it is true where the raw map was constant: ``normalize`` makes zeros of it, and every
+    other map reaches 1.
     """
-    return maps.amax(dim=(-3, -2, -1)) == maps.amin(dim=(-3, -2, -1))
+    return _constant(maps.amin(dim=(-3, -2, -1)), maps.amax(dim=(-3, -2, -1)))
+
+
+def _constant(low: Tensor, high: Tensor) -> Tensor:
+    eps = torch.finfo(torch.promote_types(high.dtype, torch.float32)).eps
+    return high - low <= ROUNDING * eps * torch.maximum(low.abs(), high.abs())
 
 
 def removed(images: Tensor, baseline: str | Tensor, mean: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xaicore.masking import mask, normalize, removed, upsample
+from xaicore.masking import degenerate, mask, normalize, removed, upsample
 
 MEAN = torch.full((1, 3, 1, 1), 0.4)
 
@@ -60,3 +60,29 @@ def test_a_baseline_that_does_not_fit_is_refused() -> None:
         removed(images, "white", MEAN)
     with pytest.raises(ValueError, match="does not broadcast"):
         removed(images, torch.rand(5, 5), MEAN)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("small", "large"), [(1, (32, 32)), (1, (61, 37)), (4, (32, 32)), (7, (224, 224)), (2, (5, 64))]
+)
+def test_a_constant_map_stays_one_when_it_is_upsampled(dtype, small, large):
+    """Interpolation rounds; a thousand constants of many sizes, none of which may become noise."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = 10.0 ** torch.empty(1000, dtype=torch.float64).uniform_(-4, 4, generator=generator)
+    signs = torch.randint(2, (1000,), generator=generator) * 2 - 1
+    maps = (sizes * signs).to(dtype).view(-1, 1, 1, 1).expand(-1, 1, small, small).contiguous()
+    large_maps = upsample(maps, large)
+    assert degenerate(large_maps).all()
+    assert (normalize(large_maps) == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_map_that_varies_a_little_is_no_constant(dtype):
+    """One step in half precision, nine steps otherwise: what is left of a map above rounding."""
+    eps = torch.finfo(dtype).eps
+    steps = 1 if dtype.itemsize == 2 else 9
+    maps = torch.ones(1, 1, 4, 4, dtype=dtype)
+    maps[..., 0] += steps * eps
+    assert not degenerate(maps)
+    assert normalize(maps).amax() == 1
