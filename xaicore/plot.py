@@ -63,18 +63,27 @@ def pixels(image: Tensor) -> np.ndarray:
     return array[..., 0] if array.shape[-1] == 1 else array
 
 
+def picture(image: Tensor) -> np.ndarray:
+    """Return an image ``(channels, H, W)`` as red, green and blue ``(H, W, 3)``.
+
+    One channel is grey, and so is the mean of two; of more than three the first three are shown.
+    """
+    channels = image if len(image) > 2 else image.mean(0, keepdim=True).expand(3, -1, -1)
+    return pixels(channels[:3])
+
+
 def blend(image: Tensor, saliency: Tensor, strength: float = 0.75) -> np.ndarray:
     """Lay a map over an image: grey where it is low, coloured where it is high.
 
     Args:
-        image: pixels ``(3, H, W)`` in ``[0, 1]``.
+        image: pixels ``(channels, H, W)`` in ``[0, 1]``.
         saliency: a map ``(1, H, W)`` in ``[0, 1]``.
         strength: opacity of the colour where the map is 1.
 
     Returns:
         Pixels ``(H, W, 3)`` in ``[0, 1]``.
     """
-    grey = pixels(image).mean(axis=-1, keepdims=True)
+    grey = picture(image).mean(axis=-1, keepdims=True)
     values = pixels(saliency)
     colour = mpl.colormaps[COLORMAP](values)[..., :3]
     opacity = strength * values[..., None]
@@ -85,11 +94,11 @@ def overlay(images: Tensor, maps: Tensor, titles: Sequence[str] | None = None) -
     """Draw a row of images with their maps laid over them, and the colour scale.
 
     Args:
-        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        images: pixels ``(B, channels, H, W)`` in ``[0, 1]``.
         maps: saliency ``(B, 1, H, W)`` in ``[0, 1]``.
         titles: one for each image.
     """
-    rows = {"image": list(map(pixels, images)), "saliency": list(map(blend, images, maps))}
+    rows = {"image": list(map(picture, images)), "saliency": list(map(blend, images, maps))}
     return grid(rows, titles, colorbar=True)
 
 

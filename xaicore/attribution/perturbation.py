@@ -32,7 +32,7 @@ class MaskedImages:
         baseline: what replaces removed pixels.
 
     Attributes:
-        probability: the softmax probability of the classes on the whole images, ``(B,)``.
+        probability: the probability of the classes on the whole images, ``(B,)``.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class MaskedImages:
         self.images = images
         self.targets = resolve_targets(targets, logits)
         self.absent = removed(images, baseline, classifier.mean).expand_as(images)
-        self.probability = probability(logits, self.targets)
+        self.probability = classifier.probability(logits, self.targets)
 
     def probabilities(self, masks: Tensor) -> Iterator[Tensor]:
         """Yield the probabilities ``(m,)`` of each image through masks ``(m, H, W)``."""
         masks = masks[:, None].to(self.images)
         for image, absent, target in zip(self.images, self.absent, self.targets, strict=True):
             seen = mask(image, masks, absent).contiguous(memory_format=torch.channels_last)
-            yield probability(self.classifier(seen), target.expand(len(seen)))
+            yield self.classifier.probability(self.classifier(seen), target.expand(len(seen)))
 
 
 class Perturbation(Explainer):
@@ -75,11 +75,6 @@ class Perturbation(Explainer):
     @abstractmethod
     def _map(self, seen: MaskedImages) -> Tensor:
         """Compute the maps ``(B, H, W)``."""
-
-
-def probability(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the softmax probability ``(B,)`` of the targets, in full precision."""
-    return full_precision(logits).softmax(1).gather(1, targets[:, None])[:, 0]
 
 
 def weighted_sum(weights: Tensor, masks: Tensor) -> Tensor:

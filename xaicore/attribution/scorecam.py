@@ -81,7 +81,7 @@ class ScoreCAM(CAMExplainer):
 
     def _scores(self, logits: Tensor, targets: Tensor) -> Tensor:
         if self.score == "probability":
-            logits = logits.float().softmax(1)
+            return self.classifier.probability(logits, targets)
         return logits.gather(1, targets[:, None])[:, 0]
 
     def _weights(self, scores: Tensor, live: Tensor, absent: Tensor, targets: Tensor) -> Tensor:

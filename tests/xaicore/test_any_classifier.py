@@ -1,0 +1,254 @@
+"""Classifiers as people have them: any number of channels, any activation, any wrapping of logits.
+
+Each case writes down the right value, found without the package.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import xaicore as xc
+from xaicore.attribution import METHODS
+from xaicore.classifier import Classifier
+
+NO_TOKENS = [name for name, method in METHODS.items() if method.family != "attention"]
+QUICK = {
+    "opti-cam": {"iterations": 2},
+    "rise": {"masks": 6},
+    "occlusion": {"window": 4, "stride": 4},
+    "extremal-perturbation": {"iterations": 2},
+    "integrated-gradients": {"steps": 2},
+    "smoothgrad": {"samples": 2},
+    "gradient-shap": {"samples": 2},
+}
+
+
+def network(channels: int = 3, classes: int = 4) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(channels, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, classes),
+    ).eval()
+
+
+def images(channels: int = 3, n: int = 2) -> Tensor:
+    return torch.rand(n, channels, 12, 16, generator=torch.Generator().manual_seed(1))
+
+
+def classifier(net: nn.Module, channels: int = 3, **more: object) -> Classifier:
+    return Classifier(net, (0.5,) * channels, (0.25,) * channels, layer="1", **more)
+
+
+class TestChannels:
+    @pytest.mark.parametrize("channels", [1, 2, 4, 7])
+    @pytest.mark.parametrize("name", NO_TOKENS)
+    def test_every_method_explains_any_number_of_channels(self, name, channels):
+        model = classifier(network(channels), channels)
+        maps = METHODS[name](model, **QUICK.get(name, {}))(images(channels), 1)
+        assert maps.shape == (2, 1, 12, 16)
+        assert 0 <= maps.min() <= maps.max() <= 1
+
+    @pytest.mark.parametrize("channels", [1, 4])
+    def test_every_measure_takes_any_number_of_channels(self, channels):
+        model = classifier(network(channels), channels)
+        data = [(image, 1) for image in images(channels)]
+        metrics = ["AD", "AI", "AG", "insertion", "deletion", "AOPC", "MS", "ADCC"]
+        records = xc.evaluate(model, data, {"grad-cam": xc.GradCAM(model)}, metrics)
+        assert (records["failed"] == "").all()
+        assert records["value"].notna().all()
+
+    @pytest.mark.parametrize("baseline", ["black", "mean", "blur"])
+    def test_a_grey_network_measures_what_its_wrapper_in_colours_does(self, baseline):
+        class First(nn.Module):
+            def forward(self, x: Tensor) -> Tensor:
+                return x[:, :1]
+
+        grey = network(1)
+        wrapped = Classifier(nn.Sequential(First(), grey).eval(), (0.5,) * 3, (0.25,) * 3, "1.1")
+        own, shown = classifier(grey, 1), images(1)
+        maps = xc.GradCAM(own)(shown, 2)
+        torch.testing.assert_close(xc.GradCAM(wrapped)(shown.expand(-1, 3, -1, -1), 2), maps)
+        ours = xc.confidence(own, shown, maps, 2, baseline)
+        theirs = xc.confidence(wrapped, shown.expand(-1, 3, -1, -1), maps, 2, baseline)
+        torch.testing.assert_close(ours, theirs)
+
+    def test_overlays_of_grey_images_are_grey(self):
+        for channels in (1, 2, 3, 4):
+            picture = xc.plot.picture(images(channels)[0])
+            assert picture.shape == (12, 16, 3)
+        assert (xc.plot.picture(images(1)[0])[..., 0] == images(1)[0, 0].numpy()).all()
+        xc.plot.overlay(images(1), torch.rand(2, 1, 12, 16))
+
+    @pytest.mark.parametrize(
+        ("shown", "message"),
+        [
+            (torch.rand(2, 4, 8, 8), "4 channels and the classifier 3"),
+            (torch.rand(2, 8, 9, 3), r"channels last\? images\.permute"),
+            (torch.rand(1, 1, 8, 8, 8), "volumes cannot be explained"),
+            (torch.rand(3, 8, 8), r"add a batch dimension"),
+        ],
+    )
+    def test_other_images_are_refused(self, shown, message):
+        with pytest.raises(ValueError, match=message):
+            xc.GradCAM(classifier(network()))(shown)
+
+    @pytest.mark.parametrize(("mean", "std"), [((), ()), ((0.5,), (0.5,) * 3), ((0.5,), (0.0,))])
+    def test_mean_and_std_have_one_number_for_each_channel(self, mean, std):
+        with pytest.raises(ValueError, match="one number for each channel"):
+            Classifier(network(), mean, std)
+
+
+class TestActivation:
+    def test_one_logit_explains_both_classes(self):
+        net = network(classes=1)
+        model = classifier(net, activation="sigmoid")
+        with torch.no_grad():
+            z = net((images() - 0.5) / 0.25)[:, 0]
+        torch.testing.assert_close(model(images()), torch.stack([-z, z], 1))
+        maps = xc.GradCAM(model)(images(), 1)
+        p, o = xc.confidence(model, images(), maps, 1)
+        torch.testing.assert_close(p, z.double().sigmoid())
+        with torch.no_grad():
+            masked = net((images() * maps - 0.5) / 0.25)[:, 0]
+        torch.testing.assert_close(o, masked.double().sigmoid())
+        p, _ = xc.confidence(model, images(), maps, 0)
+        torch.testing.assert_close(p, 1 - z.double().sigmoid())
+        raw = [xc.HiResCAM(model).raw(images(), target) for target in (0, 1)]
+        gradients = [xc.IntegratedGradients(model, steps=2)(images(), target) for target in (0, 1)]
+        assert not torch.equal(raw[0], raw[1])
+        torch.testing.assert_close(gradients[0], gradients[1])  # their length has no sign
+
+    def test_one_logit_under_a_softmax_is_refused_with_the_cure(self):
+        model = classifier(network(classes=1))
+        for use in (
+            lambda: xc.GradCAM(model)(images()),
+            lambda: xc.confidence(model, images(), torch.rand(2, 1, 12, 16), None),
+            lambda: xc.RISE(model, masks=4)(images(), 0),
+        ):
+            with pytest.raises(ValueError, match="activation='sigmoid'"):
+                use()
+
+    def test_labels_of_one_logit_are_0_and_1(self):
+        model = classifier(network(classes=1), activation="sigmoid")
+        with pytest.raises(ValueError, match="class 2 is out of range, the classes are 0…1"):
+            xc.GradCAM(model)(images(), 2)
+
+    def test_two_things_in_one_picture_do_not_compete(self):
+        """Both classes are surely there; the map of one removes the other, and nothing is gained."""
+
+        class Halves(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.feat = nn.Conv2d(3, 2, 1, bias=False)
+                nn.init.constant_(self.feat.weight, 1 / 3)
+
+            def forward(self, x: Tensor) -> Tensor:
+                f = self.feat(x)
+                left, right = f[:, 0, :, :8].mean((1, 2)), f[:, 1, :, 8:].mean((1, 2))
+                return torch.stack([8 * left - 3, 8 * right - 3, -5 + 0 * left], 1)
+
+        net = Halves().eval()
+        model = Classifier(net, (0, 0, 0), (1, 1, 1), "feat", activation="sigmoid")
+        shown, maps = torch.ones(1, 3, 16, 16), torch.zeros(1, 1, 16, 16)
+        maps[..., :8] = 1
+        p, o = xc.confidence(model, shown, maps, 0)
+        expected = torch.tensor([5.0], dtype=torch.float64).sigmoid()
+        torch.testing.assert_close((p, o), (expected, expected))
+        assert xc.average_increase(p, o).item() == xc.average_gain(p, o).item() == 0
+        curves = xc.metrics.insertion_deletion(model, shown, maps, 0)
+        torch.testing.assert_close(curves.insertion[:, -1], expected)
+        occlusion = xc.Occlusion(model, window=8, stride=8).raw(shown, 0)
+        drop = expected - torch.tensor(-3.0 + 8 * 0.5, dtype=torch.float64).sigmoid()
+        torch.testing.assert_close(occlusion[..., 0, 0].flatten().double(), drop, atol=1e-6, rtol=0)
+        assert occlusion[..., -1, -1].abs().max() < 1e-6
+
+    @pytest.mark.parametrize(
+        ("last", "activation", "told"),
+        [
+            (nn.Softmax(1), "softmax", "sum to 1"),
+            (nn.Softmax(1), "sigmoid", "sum to 1"),
+            (nn.Sigmoid(), "sigmoid", "lie between 0 and 1"),
+        ],
+    )
+    def test_probabilities_instead_of_logits_are_named_once(self, last, activation, told):
+        model = classifier(nn.Sequential(*network(), last).eval(), activation=activation)
+        with pytest.warns(UserWarning, match=told):
+            model(images())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model(images())
+
+    @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+    def test_logits_are_taken_without_a_word(self, activation):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            classifier(network(), activation=activation)(images())
+
+    def test_an_unknown_activation_is_refused(self):
+        with pytest.raises(ValueError, match="activation must be one of softmax, sigmoid"):
+            classifier(network(), activation="softmx")
+
+
+class Returning(nn.Module):
+    """A network that returns its logits as its author liked."""
+
+    def __init__(self, form: object) -> None:
+        super().__init__()
+        self.form, self.net = form, network()
+
+    def forward(self, x: Tensor) -> object:
+        return self.form(self.net(x))
+
+
+class TestOutput:
+    @pytest.mark.parametrize(
+        "form",
+        [
+            lambda y: SimpleNamespace(logits=y, loss=None),
+            lambda y: {"logits": y, "features": y[:1]},
+            lambda y: OrderedDict(features=y[:1], logits=y),
+            lambda y: (y, y[:1]),
+            lambda y: [y],
+        ],
+    )
+    @pytest.mark.parametrize(
+        "name", ["grad-cam", "opti-cam", "saliency", "rise", "guided-backprop"]
+    )
+    def test_logits_are_found_where_they_are(self, form, name):
+        plain = classifier(network())
+        wrapped = Classifier(Returning(form).eval(), (0.5,) * 3, (0.25,) * 3, layer="net.1")
+        maps = [METHODS[name](m, **QUICK.get(name, {}))(images(), 1) for m in (plain, wrapped)]
+        assert torch.equal(*maps)
+        values = [xc.confidence(m, images(), maps[0], 1) for m in (plain, wrapped)]
+        assert torch.equal(values[0][1], values[1][1])
+
+    @pytest.mark.parametrize(
+        ("form", "what"),
+        [
+            (lambda y: y[:, 0], r"shape \(2,\) for 2 images"),
+            (lambda y: y[:, :, None, None], r"shape \(2, 4, 1, 1\)"),
+            (lambda y: y[:, :, None, None].expand(-1, -1, 5, 5), r"shape \(2, 4, 5, 5\)"),
+            (lambda y: y[:1], r"shape \(1, 4\) for 2 images"),
+            (lambda y: {"scores": y}, "returns a dict"),
+            (lambda y: (), "returns a tuple"),
+            (lambda y: None, "returns a NoneType"),
+            (lambda y: y.detach().numpy(), "returns a ndarray"),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["grad-cam", "opti-cam", "saliency", "rise"])
+    def test_anything_else_is_refused_with_the_wrapper(self, form, what, name):
+        model = Classifier(Returning(form).eval(), (0.5,) * 3, (0.25,) * 3, layer="net.1")
+        method = METHODS[name](model, **QUICK.get(name, {}))
+        with pytest.raises(ValueError, match=rf"Returning returns .*{what.split('returns ')[-1]}"):
+            method(images(), 1)
+        with pytest.raises(ValueError, match=r"class Logits\(torch\.nn\.Module\)"):
+            xc.confidence(model, images(), torch.rand(2, 1, 12, 16), 1)
