@@ -1,6 +1,6 @@
 r"""Explanations of vision transformers: what the class token attends to, through all blocks.
 
-They need global self-attention and a class token: torchvision's ``VisionTransformer`` and timm's,
+They need global self-attention and a class token: the ViT of torchvision, timm and Hugging Face,
 DeiT with its distillation token and register tokens included.
 """
 
@@ -107,6 +107,14 @@ class TIBAV(Explainer):
         return captured.gradients(targets), targets
 
 
+PARTS = (
+    ("qkv", "proj", "num_heads"),
+    ("q_proj", "k_proj", "v_proj", "o_proj", "num_attention_heads"),
+    ("query", "key", "value", "num_attention_heads"),
+)
+"""How timm and two generations of Hugging Face's transformers name the parts of attention."""
+
+
 class AttentionCapture(NamedTuple):
     """What one forward pass shows of a transformer's attention.
 
@@ -150,7 +158,7 @@ def capture_attention(
         attention, explicit = _attend(module, inputs[0], differentiable)
         _check_plain(explicit.detach(), fused.detach(), classifier)
         attentions.append(attention)
-        return (explicit, None) if isinstance(output, tuple) else explicit
+        return (explicit, *output[1:]) if isinstance(output, tuple) else explicit
 
     with gradients_on(), hooked(_attention_modules(classifier), replace):
         logits = frozen(classifier)(own(images))
@@ -158,12 +166,12 @@ def capture_attention(
 
 
 def _attention_modules(classifier: Classifier) -> list[nn.Module]:
-    """Return PyTorch's attention modules and those with timm's ``qkv`` and ``proj``."""
+    """Return the attention modules of PyTorch, of timm and of Hugging Face."""
     modules = [
         module
         for module in classifier.net.modules()
         if isinstance(module, nn.MultiheadAttention)
-        or all(hasattr(module, name) for name in ("qkv", "proj", "num_heads"))
+        or any(all(hasattr(module, name) for name in names) for names in PARTS)
     ]
     if not modules:
         raise _refusal(classifier, "has no self-attention")
@@ -176,22 +184,31 @@ def _attention_modules(classifier: Classifier) -> list[nn.Module]:
 
 def _attend(module: Any, tokens: Tensor, differentiable: bool) -> tuple[Tensor, Tensor]:
     """Return the attention ``(B, heads, N, N)`` and the module's output ``(B, N, D)``."""
-    if isinstance(module, nn.MultiheadAttention):
-        project = module.out_proj
-        q, k, v = _heads(
-            F.linear(tokens, module.in_proj_weight, module.in_proj_bias), module.num_heads
-        )
-    else:
-        project = module.proj
-        q, k, v = _heads(module.qkv(tokens), module.num_heads)
-        unchanged = nn.Identity()
-        q = getattr(module, "q_norm", unchanged)(q)
-        k = getattr(module, "k_norm", unchanged)(k)
+    project, (q, k, v) = _projected(module, tokens)
     scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
     attention = full_precision(scores).softmax(-1)
     if differentiable:
         attention.requires_grad_()
     return attention, project((attention.to(v.dtype) @ v).transpose(1, 2).flatten(2))
+
+
+def _projected(module: Any, tokens: Tensor) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Return what follows the heads, and queries, keys and values, each ``(B, heads, N, d)``."""
+    unchanged = nn.Identity()
+    if isinstance(module, nn.MultiheadAttention):
+        packed = F.linear(tokens, module.in_proj_weight, module.in_proj_bias)
+        return module.out_proj, _heads(packed, module.num_heads)
+    if hasattr(module, "qkv"):
+        q, k, v = _heads(module.qkv(tokens), module.num_heads)
+        norms = (getattr(module, name, unchanged) for name in ("q_norm", "k_norm"))
+        q, k = (norm(part) for norm, part in zip(norms, (q, k), strict=True))
+        return module.proj, (q, k, v)
+    names = next(names for names in PARTS if hasattr(module, names[0]))[:3]
+    heads = module.num_attention_heads
+    q, k, v = (
+        getattr(module, name)(tokens).unflatten(-1, (heads, -1)).transpose(1, 2) for name in names
+    )
+    return getattr(module, "o_proj", unchanged), (q, k, v)
 
 
 def _heads(packed: Tensor, heads: int) -> tuple[Tensor, ...]:
@@ -215,7 +232,8 @@ def _check_plain(explicit: Tensor, fused: Tensor, classifier: Classifier) -> Non
 def _refusal(classifier: Classifier, reason: str) -> ValueError:
     return ValueError(
         f"{type(classifier.net).__name__} {reason}: attention methods explain plain vision "
-        "transformers with a class token (torchvision's and timm's ViT and DeiT); use a CAM"
+        "transformers with a class token (ViT and DeiT of torchvision, timm and Hugging Face); "
+        "use a CAM"
     )
 
 

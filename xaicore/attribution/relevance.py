@@ -25,7 +25,7 @@ SCALES = frozenset({"mul", "rmul", "truediv", "div"})
 ALONE = NORMS | SCALES
 """Operations on one tensor, a normalisation, an activation or a scale: relevance is unchanged."""
 
-SHAPES = frozenset({"reshape", "flatten", "unflatten", "permute", "transpose", "expand"})
+SHAPES = frozenset({"view", "reshape", "flatten", "unflatten", "permute", "transpose", "expand"})
 PARTS = frozenset({"getitem", "unbind", "chunk", "cat", "stack"})
 ROUTES = SHAPES | PARTS | {"get", "contiguous", "to", "requires_grad_"}
 """Operations that move values: relevance moves back."""
