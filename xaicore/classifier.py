@@ -53,10 +53,10 @@ class Classifier(nn.Module):
     as ``mean`` has numbers: one for grey pictures, more than three for satellites'.
 
     Args:
-        net: the network; it receives ``(images - mean) / std`` and returns logits ``(B, C)``, alone,
-            as ``.logits``, under the key ``"logits"`` or first of a tuple. With one logit, which
-            needs ``"sigmoid"``, the classifier has two classes: 0, whose logit is the negated one,
-            and 1.
+        net: the network; it receives ``(images - mean) / std`` and returns logits ``(B, C)``,
+            alone, as ``.logits``, under the key ``"logits"`` or first of a tuple. With one logit,
+            which needs ``"sigmoid"``, the classifier has two classes: 0, whose logit is the
+            negated one, and 1.
         mean: mean of each channel, in pixels of ``[0, 1]``.
         std: standard deviation of each channel.
         layer: the layer whose output ``(B, K, h, w)`` a CAM combines: a module of ``net`` or its

@@ -41,9 +41,9 @@ def normalize(maps: Tensor) -> Tensor:
 def degenerate(maps: Tensor) -> Tensor:
     """Return whether each map ``(B, 1, h, w)`` is constant, so that it points nowhere, ``(B,)``.
 
-    A map is constant whose values differ by no more than ``ROUNDING`` steps of their precision, as torch computes with it. Of
-    saliency it is true where the raw map was constant: ``normalize`` makes zeros of it, and every
-    other map reaches 1.
+    A map is constant whose values differ by no more than ``ROUNDING`` steps of the precision that
+    torch computes in. Of saliency it is true where the raw map was constant: ``normalize`` makes
+    zeros of it, and every other map reaches 1.
     """
     return _constant(maps.amin(dim=(-3, -2, -1)), maps.amax(dim=(-3, -2, -1)))
 

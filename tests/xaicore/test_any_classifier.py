@@ -143,7 +143,7 @@ class TestActivation:
             xc.GradCAM(model)(images(), 2)
 
     def test_two_things_in_one_picture_do_not_compete(self):
-        """Both classes are surely there; the map of one removes the other, and nothing is gained."""
+        """Both classes are surely there; the map of one hides the other, and nothing is gained."""
 
         class Halves(nn.Module):
             def __init__(self) -> None:
