@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import pickle
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,8 +28,14 @@ CAM_LAYERS = {
     "ResNet": "layer4",
     "SqueezeNet": "features",
     "SwinTransformer": "permute",
+    "ConvNextForImageClassification": r"convnext\.encoder\.stages\.\d+",
+    "DeiTForImageClassification": r".*\.layernorm_before",
+    "ResNetForImageClassification": r"resnet\.encoder\.stages\.\d+",
+    "SwinForImageClassification": r"swin\.layernorm",
+    "ViTForImageClassification": r".*\.layernorm_before",
 }
-"""The last spatial feature map of each torchvision architecture, by class name."""
+"""The last spatial feature map of architectures of torchvision and Hugging Face, by class name: the
+last module whose dotted name is of this form."""
 
 
 ACTIVATIONS = ("softmax", "sigmoid")
@@ -334,6 +341,10 @@ def _layer_name(net: nn.Module, layer: nn.Module | str | None) -> str | None:
     names = dict(net.named_modules())
     if layer is None:
         return known_layer(net)
+    if isinstance(layer, list | tuple):
+        if len(layer) != 1:
+            raise ValueError(f"layer: a CAM looks at one layer, not at {len(layer)}: name one")
+        (layer,) = layer
     if isinstance(layer, str):
         if layer not in names or not layer:
             raise ValueError(
@@ -349,17 +360,32 @@ def _layer_name(net: nn.Module, layer: nn.Module | str | None) -> str | None:
 def known_layer(net: nn.Module) -> str | None:
     """Return the name of the layer a CAM looks at in a known architecture, else None.
 
-    In a vision transformer it is the first normalisation of the last block: what comes after it
-    reaches the logits through the class token alone.
+    The architecture may be that of the network, of a class that it derives from, or of the one part
+    that is known inside it: ``DataParallel``, ``torch.compile`` and ``nn.Sequential`` are seen
+    through. In a vision transformer it is the first normalisation of the last block: what comes
+    after it reaches the logits through the class token alone.
     """
+    found: dict[str, str] = {}
+    for place, module in net.named_modules():
+        inside = any(f"{place}.".startswith(f"{outer}." if outer else "") for outer in found)
+        if not inside and (layer := _own_layer(module)) is not None:
+            found[place] = f"{place}.{layer}".lstrip(".")
+    return next(iter(found.values())) if len(found) == 1 else None
+
+
+def _own_layer(net: nn.Module) -> str | None:
+    """The layer of a network whose own class is known."""
     known: Any = net
     match torchvision_class(net):
         case "VGG":  # the last convolution, before the last max-pooling
             return f"features.{len(known.features) - 2}"
         case "VisionTransformer":
             return f"encoder.layers.encoder_layer_{len(known.encoder.layers) - 1}.ln_1"
-    name = CAM_LAYERS.get(type(net).__name__)
-    return name if name in dict(net.named_modules()) else None
+    patterns = (CAM_LAYERS.get(kind.__name__) for kind in type(net).__mro__)
+    pattern = next(filter(None, patterns), None)
+    if pattern is None:
+        return None
+    return next((n for n, _ in reversed([*net.named_modules()]) if re.fullmatch(pattern, n)), None)
 
 
 def torchvision_class(net: nn.Module) -> str | None:

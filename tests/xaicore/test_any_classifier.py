@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision import models
 
 import xaicore as xc
 from xaicore.attribution import METHODS
@@ -252,3 +253,101 @@ class TestOutput:
             method(images(), 1)
         with pytest.raises(ValueError, match=r"class Logits\(torch\.nn\.Module\)"):
             xc.confidence(model, images(), torch.rand(2, 1, 12, 16), 1)
+
+
+class Mine(models.ResNet):
+    """A network of the user's own that derives from torchvision's."""
+
+
+def small_resnet(kind: type[models.ResNet] = models.ResNet) -> models.ResNet:
+    torch.manual_seed(0)
+    return kind(models.resnet.BasicBlock, [1, 1, 1, 1], num_classes=4).eval()
+
+
+class TestLayer:
+    @pytest.mark.parametrize(
+        ("wrap", "name"),
+        [
+            (lambda net: net, "layer4"),
+            (nn.DataParallel, "module.layer4"),
+            (lambda net: nn.Sequential(nn.Identity(), net), "1.layer4"),
+            (lambda net: torch.compile(net, backend="eager"), "_orig_mod.layer4"),
+            (lambda net: nn.DataParallel(nn.Sequential(net)), "module.0.layer4"),
+        ],
+    )
+    def test_wrappers_are_seen_through(self, wrap, name):
+        net = small_resnet()
+        plain, wrapped = Classifier(net), Classifier(wrap(net).eval())
+        assert wrapped.layer_name == name
+        shown = torch.rand(2, 3, 64, 64)
+        torch.testing.assert_close(xc.GradCAM(wrapped)(shown, 1), xc.GradCAM(plain)(shown, 1))
+
+    def test_a_class_that_derives_from_a_known_one_is_known(self):
+        assert Classifier(small_resnet(Mine)).layer_name == "layer4"
+
+    def test_of_two_networks_none_is_guessed(self):
+        both = nn.ModuleList([small_resnet(), small_resnet()])
+        with pytest.raises(ValueError, match="no CAM layer is known for ModuleList"):
+            _ = Classifier(both).layer
+
+    def test_a_list_of_one_layer_is_that_layer(self):
+        net = small_resnet()
+        assert Classifier(net, layer=[net.layer3]).layer_name == "layer3"
+        with pytest.raises(ValueError, match="a CAM looks at one layer, not at 2"):
+            Classifier(net, layer=[net.layer3, net.layer4])
+
+
+@pytest.fixture(scope="module")
+def hugging():
+    """Image classifiers of Hugging Face, made from a configuration."""
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    vit = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "num_labels": 5}
+    vit |= {"intermediate_size": 64, "image_size": 32, "patch_size": 8}
+    swin = {"image_size": 32, "patch_size": 2, "embed_dim": 8, "depths": [1, 1], "num_labels": 5}
+    stages = {"hidden_sizes": [8, 16], "depths": [1, 1], "num_labels": 5}
+    settings = {
+        "ViT": vit,
+        "DeiT": vit,
+        "Swin": swin | {"num_heads": [2, 2], "window_size": 4},
+        "ResNet": stages | {"embedding_size": 8, "layer_type": "basic"},
+        "ConvNext": stages | {"num_stages": 2},
+    }
+    made = {}
+    for name, values in settings.items():
+        config = getattr(transformers, f"{name}Config")(**values)
+        made[name] = getattr(transformers, f"{name}ForImageClassification")(config).eval()
+    return made
+
+
+class TestHuggingFace:
+    @pytest.mark.parametrize("kind", ["ViT", "DeiT", "Swin", "ResNet", "ConvNext"])
+    @pytest.mark.parametrize("name", ["grad-cam", "opti-cam", "saliency", "rise"])
+    def test_image_classifiers_work_as_they_are(self, hugging, kind, name):
+        """The layer is known, and what is explained are the logits."""
+        net, shown = hugging[kind], torch.rand(2, 3, 32, 32)
+        model = Classifier(net, (0.5,) * 3, (0.5,) * 3)
+        with torch.no_grad():
+            assert torch.equal(model(shown), net((shown - 0.5) / 0.5).logits)
+        maps = METHODS[name](model, **QUICK.get(name, {}))(shown, 1)
+        assert maps.shape == (2, 1, 32, 32)
+        if kind in ("ViT", "Swin") or name in ("saliency", "rise"):
+            assert maps.amax() == 1
+
+    @pytest.mark.parametrize("kind", ["ViT", "DeiT"])
+    def test_attention_is_what_the_network_says_it_is(self, hugging, kind):
+        net, shown = hugging[kind], torch.rand(2, 3, 32, 32)
+        model = Classifier(net, (0.5,) * 3, (0.5,) * 3)
+        raw = xc.RawAttention(model).raw(shown)
+        rollout = xc.AttentionRollout(model).raw(shown)
+        before = net.config._attn_implementation
+        net.set_attn_implementation("eager")
+        with torch.no_grad():
+            attentions = net((shown - 0.5) / 0.5, output_attentions=True).attentions
+        net.set_attn_implementation(before)
+        prefix = attentions[0].shape[-1] - 16
+        torch.testing.assert_close(raw.flatten(1), attentions[-1].mean(1)[:, 0, prefix:])
+        mixed = [(a.mean(1) + torch.eye(a.shape[-1])) / 2 for a in attentions]
+        expected = (mixed[1] @ mixed[0])[:, 0, prefix:]
+        torch.testing.assert_close(rollout.flatten(1), expected)
+        assert xc.TIBAV(model)(shown, 1).amax() == 1

@@ -129,4 +129,5 @@ def _looking_at(classifier: Classifier, layer: str) -> Classifier:
         layer,
         classifier.classes,
         classifier.transform,
+        classifier.activation,
     )
