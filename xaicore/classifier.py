@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -165,10 +166,17 @@ class Classifier(nn.Module):
             logits: the classifier's output ``(B, C)``.
             targets: the classes ``(B,)``.
         """
+        return self.log_probability(logits, targets).exp()
+
+    def log_probability(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the logarithm of the probability of each target ``(B,)``, in float64, on the CPU.
+
+        It stays finite where the probability rounds to 0. The arguments are ``probability``'s.
+        """
         values, places = logits.cpu().double(), targets.cpu()[:, None]
         if self.activation == "sigmoid":
-            return values.gather(1, places)[:, 0].sigmoid()
-        return values.log_softmax(1).gather(1, places)[:, 0].exp()
+            return F.logsigmoid(values.gather(1, places)[:, 0])
+        return values.log_softmax(1).gather(1, places)[:, 0]
 
     def normalised(self, images: Tensor) -> Tensor:
         """Return what the network receives of images: normalised, in its own precision."""

@@ -32,7 +32,6 @@ from xaicore.classifier import Classifier
 from xaicore.evaluation.api import evaluate
 from xaicore.masking import mask
 from xaicore.metrics import CausalProtocol
-from xaicore.metrics.faithfulness import probability
 from xaicore.models.ca_stream import CAStream, Look, known_architecture
 from xaicore.training.ca_stream import RECIPES, Looks, cross_entropy, logits, train_stream
 from xaicore.training.loop import Recipe
@@ -297,7 +296,7 @@ def _alone(subject: Subject) -> pd.DataFrame:
             "image": range(part.start, part.stop),
             "target": targets,
             "method": "none",
-            "p": probability(found, targets),
+            "p": subject.classifier.probability(found, targets),
             "accuracy": (found.argmax(1) == targets).double(),
         }
         rows.append(pd.DataFrame(columns))
@@ -310,7 +309,7 @@ def _believed(stream: CAStream, images: Tensor, targets: Tensor) -> tuple[Tensor
     look = stream.net.look(stream.normalised(images))
     pooled = stream.net.pool(look)
     found = stream.net.classify(pooled.query)
-    return probability(found, targets), _length(pooled.attention[-1], look.features[-1])
+    return stream.probability(found, targets), _length(pooled.attention[-1], look.features[-1])
 
 
 def _length(attention: Tensor, maps: Tensor) -> Tensor:

@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader
 
 from studies.subjects import Subject
 from xaicore.masking import mask, normalize, upsample
-from xaicore.metrics.faithfulness import probability
 
 Finish = Callable[[Tensor, torch.Size], Tensor]
 
@@ -52,8 +51,8 @@ def scored(
                     **labels,
                     "image": range(part.start, part.stop),
                     "target": targets,
-                    "p": probability(whole, targets),
-                    "o": probability(masked, targets),
+                    "p": subject.classifier.probability(whole, targets),
+                    "o": subject.classifier.probability(masked, targets),
                     "objective": masked.gather(1, targets[:, None])[:, 0],
                     "seconds": kept["seconds"][part],
                 }

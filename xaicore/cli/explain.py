@@ -16,7 +16,7 @@ from xaicore.classifier import Classifier
 from xaicore.cli.subject import classifier_of, layer_proposed, method_of, settings_of
 from xaicore.files import check_output, replacing
 from xaicore.interpretation import FITTED
-from xaicore.metrics.faithfulness import average_drop, average_gain, confidence, probability
+from xaicore.metrics.faithfulness import average_drop, average_gain, confidence
 from xaicore.models.ca_stream import CAStream
 from xaicore.pictures import load_image
 
@@ -90,7 +90,7 @@ def _class_name(classifier: Classifier, index: int) -> str:
 def _predictions(classifier: Classifier, logits: Tensor) -> list[str]:
     """Return one line for each of the most probable classes."""
     best = logits[0].topk(min(TOP, logits.shape[1])).indices
-    values = probability(logits.expand(len(best), -1), best)
+    values = classifier.probability(logits.expand(len(best), -1), best)
     return [
         f"  {100 * value:5.1f} %  {_class_name(classifier, index)} ({index})"
         for index, value in zip(best.tolist(), values.tolist(), strict=True)

@@ -111,7 +111,7 @@ def _curve(
         if key not in seen:
             with silenced(classifier, features, kept, images.shape[-2:]):
                 logits = full_precision(classifier(images.to(device))).cpu().double()
-            p = logits.softmax(1).gather(1, targets[:, None])[:, 0]
+            p = classifier.probability(logits, targets)
             seen[key] = logits.argmax(1) == targets, p
         yield seen[key]
 

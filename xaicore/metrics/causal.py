@@ -24,7 +24,7 @@ from xaicore.attribution.capture import frozen
 from xaicore.attribution.explainer import check_batch_size, check_inputs, resolve_targets
 from xaicore.classifier import Classifier
 from xaicore.masking import removed
-from xaicore.metrics.faithfulness import check_maps, probability
+from xaicore.metrics.faithfulness import check_maps
 
 __all__ = [
     "CAUSAL_PROTOCOLS",
@@ -175,14 +175,14 @@ def curve_ends(
     classes = resolve_targets(checked, logits)
     absent = removed(images, protocol.removed, classifier.mean)
     absent = absent.expand(1 if absent.ndim < 4 else len(absent), *images.shape[1:])
-    p_removed = _spread(_logits(classifier, absent, batch_size), classes)
+    p_removed = _spread(classifier, _logits(classifier, absent, batch_size), classes)
     absent = absent.expand_as(images)
     start, p_start = absent, p_removed
     if protocol.blur is not None:
         start = _blur(images, classifier.mean, *protocol.blur)
-        p_start = probability(_logits(classifier, start, batch_size), classes)
+        p_start = classifier.probability(_logits(classifier, start, batch_size), classes)
     return CurveEnds(
-        steps, classes, start, absent, probability(logits, classes), p_start, p_removed
+        steps, classes, start, absent, classifier.probability(logits, classes), p_start, p_removed
     )
 
 
@@ -284,7 +284,7 @@ def aopc(
     _check_regions(regions, side, H, W)
     logits = _logits(classifier, images, batch_size)
     classes = resolve_targets(checked, logits)
-    p = probability(logits, classes)
+    p = classifier.probability(logits, classes)
     absent = removed(images, baseline, classifier.mean).expand_as(images)
     counts = torch.arange(1, regions + 1, device=images.device)
     deleting = torch.zeros_like(counts, dtype=torch.bool)
@@ -322,7 +322,7 @@ def _probabilities(
         missing = torch.where(insert, start[b], end[b])
         masked = torch.where(shown, images[b], missing)
         logits = network(masked.contiguous(memory_format=torch.channels_last))
-        found[begin : begin + len(job)] = probability(logits, targets[b])
+        found[begin : begin + len(job)] = classifier.probability(logits, targets[b])
     return found.reshape(len(images), J)
 
 
@@ -354,17 +354,18 @@ def _blur(images: Tensor, mean: Tensor, kernel: int, sigma: float) -> Tensor:
     delta[half, half] = 1
     window = torch.from_numpy(gaussian_filter(delta, sigma * scale)).to(images)
     mean = mean.to(images)
-    weight = window.expand(3, 1, *window.shape)
-    return (F.conv2d(images - mean, weight, padding=half, groups=3) + mean).clamp(0, 1)
+    channels = images.shape[1]
+    weight = window.expand(channels, 1, *window.shape)
+    return (F.conv2d(images - mean, weight, padding=half, groups=channels) + mean).clamp(0, 1)
 
 
 def _logits(classifier: Classifier, images: Tensor, batch_size: int) -> Tensor:
     return torch.cat([classifier(part) for part in images.split(batch_size)])
 
 
-def _spread(logits: Tensor, classes: Tensor) -> Tensor:
+def _spread(classifier: Classifier, logits: Tensor, classes: Tensor) -> Tensor:
     """The probability of each class; one row of logits may stand for all images."""
-    return probability(logits.expand(len(classes), -1), classes)
+    return classifier.probability(logits.expand(len(classes), -1), classes)
 
 
 def _protocol(protocol: str | CausalProtocol) -> CausalProtocol:

@@ -59,12 +59,7 @@ def confidence(
     classes = resolve_targets(checked, logits)
     absent = removed(images, baseline, classifier.mean)
     masked = classifier(mask(images, maps.to(images), absent))
-    return probability(logits, classes), probability(masked, classes)
-
-
-def probability(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the softmax probability of each target ``(B,)``, in float64, on the CPU."""
-    return logits.cpu().double().log_softmax(1).gather(1, targets.cpu()[:, None])[:, 0].exp()
+    return classifier.probability(logits, classes), classifier.probability(masked, classes)
 
 
 def average_drop(p: Tensor, o: Tensor) -> Tensor:

@@ -241,7 +241,7 @@ def saliency_metric(
     crops = [_crop(image, box) for image, box in zip(images, predicted.int().tolist(), strict=True)]
     logits = classifier(torch.stack(crops) if crops else images)
     classes = resolve_targets(checked, logits if checked is not None else classifier(images))
-    log_p = logits.cpu().double().log_softmax(1).gather(1, classes.cpu()[:, None])[:, 0]
+    log_p = classifier.log_probability(logits, classes)
     sides = predicted[:, 2:] - predicted[:, :2]
     area = sides.prod(1) / (images.shape[-2] * images.shape[-1])
     return area.clamp_min(SMALLEST_AREA).log() - log_p

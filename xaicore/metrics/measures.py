@@ -29,7 +29,6 @@ from xaicore.metrics.faithfulness import (
     average_drop,
     average_gain,
     average_increase,
-    probability,
 )
 from xaicore.metrics.localization import (
     best_iou,
@@ -93,7 +92,7 @@ class Seen:
     @cached_property
     def p(self) -> Tensor:
         """The probability of each target, float64 ``(B,)``."""
-        return probability(self.logits, self.targets)
+        return self.classifier.probability(self.logits, self.targets)
 
     @cached_property
     def absent(self) -> Tensor:
@@ -156,7 +155,7 @@ class Case:
         with torch.no_grad():
             kept = mask(seen.images, self.maps, seen.absent)
             logits = seen.classifier(kept.contiguous(memory_format=torch.channels_last))
-        return probability(logits, seen.targets)
+        return seen.classifier.probability(logits, seen.targets)
 
     @cached_property
     def curves(self) -> CausalCurves:

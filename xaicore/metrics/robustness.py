@@ -9,7 +9,7 @@ from torch import Tensor
 
 from xaicore.attribution.explainer import Explainer, check_inputs, resolve_targets
 from xaicore.masking import mask, removed
-from xaicore.metrics.faithfulness import average_drop, check_maps, probability, ratio
+from xaicore.metrics.faithfulness import average_drop, check_maps, ratio
 
 __all__ = [
     "ADCC",
@@ -119,8 +119,8 @@ def adcc(
     absent = removed(images, baseline, explainer.classifier.mean)
     masked = mask(images, maps.to(images), absent).detach().clamp(0, 1)
     with torch.no_grad():
-        o = probability(explainer.classifier(masked), classes)
-    drop = average_drop(probability(logits, classes), o)
+        o = explainer.classifier.probability(explainer.classifier(masked), classes)
+    drop = average_drop(explainer.classifier.probability(logits, classes), o)
     coherent = coherency(maps, explainer(masked, classes))
     return ADCC(
         harmonic(coherent, 1 - complexity(maps), 1 - drop), coherent, complexity(maps), drop
