@@ -260,7 +260,8 @@ def _logits(net: nn.Module, inputs: Tensor) -> Tensor:
         found = found["logits"]
     elif isinstance(found, list | tuple) and found:
         found = found[0]
-    if isinstance(found, Tensor) and found.ndim == 2 and len(found) == len(inputs):
+    # Of one image a network may be shown many changes of its features, each with logits of its own.
+    if isinstance(found, Tensor) and found.ndim == 2 and len(inputs) in (1, len(found)):
         return found
     what = f"a {type(output).__name__}"
     if isinstance(found, Tensor):

@@ -70,8 +70,8 @@ def test_the_layer_follows_a_copy() -> None:
 
 
 def test_bad_normalisation_is_refused() -> None:
-    with pytest.raises(ValueError, match="three numbers"):
-        Classifier(pooled_network(), mean=(0.5,), std=(0.5,))
+    with pytest.raises(ValueError, match="one number for each channel"):
+        Classifier(pooled_network(), mean=(0.5,))
     with pytest.raises(ValueError, match="std positive"):
         Classifier(pooled_network(), std=(0.5, 0.0, 0.5))
 

@@ -98,7 +98,7 @@ def receptive_fields(
     image = torch.zeros(1, classifier.mean.shape[1], *size, device=classifier.mean.device)
     _mark(image, Field(*(torch.arange(side)[:, None].repeat(1, 2) for side in size)))
     with torch.no_grad(), watched(classifier, layers, see), _Fields():
-        classifier(image)
+        classifier.net(classifier.normalised(image))  # which need not end in logits
     return found
 
 

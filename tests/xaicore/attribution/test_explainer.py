@@ -274,8 +274,8 @@ def test_a_network_that_gives_nan_is_refused() -> None:
 
 
 BAD_IMAGES = {
-    "a single image": (torch.rand(3, 8, 8), ValueError, r"\(B, 3, H, W\).*images\[None\]"),
-    "grey images": (torch.rand(2, 1, 8, 8), ValueError, r"\(B, 3, H, W\)"),
+    "a single image": (torch.rand(3, 8, 8), ValueError, r"\(B, channels, H, W\).*images\[None\]"),
+    "grey images": (torch.rand(2, 1, 8, 8), ValueError, "1 channels and the classifier 3"),
     "bytes": (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), ValueError, "divide by 255"),
     "NaN": (torch.full((1, 3, 8, 8), float("nan")), ValueError, "finite"),
     "infinite": (torch.full((1, 3, 8, 8), float("inf")), ValueError, "finite"),
