@@ -46,8 +46,8 @@ def to_grid(tensor: Tensor, size: Sequence[int]) -> Tensor:
 
     Args:
         tensor: tokens ``(B, N, K)``, or a feature map with channels last ``(B, h, w, K)`` or first
-            ``(B, K, h, w)``. The last two are told apart by the pair of axes whose aspect is
-            nearer to that of the image; if both are as near, channels are first.
+            ``(B, K, h, w)``. The last two are told apart by the aspect of the image: channels are
+            first, unless these axes cannot be a grid of it, or the other two are one exactly.
         size: the size of the image, ``(H, W)``.
 
     Raises:
@@ -61,7 +61,8 @@ def to_grid(tensor: Tensor, size: Sequence[int]) -> Tensor:
             "a feature map has shape (B, K, h, w), (B, h, w, K) or (B, N, K), "
             f"not {tuple(tensor.shape)}: choose a spatial layer"
         )
-    channels_last = _distortion(tensor.shape[1:3], size) < _distortion(tensor.shape[2:4], size)
+    first, last = (_distortion(tensor.shape[i : i + 2], size) for i in (2, 1))
+    channels_last = last < first and (last == 0 or first > 1)
     return tensor.permute(0, 3, 1, 2) if channels_last else tensor
 
 
@@ -91,6 +92,9 @@ def from_grid(grid: Tensor, original: Tensor) -> Tensor:
 
 
 def _distortion(grid: Sequence[int], size: Sequence[int]) -> float:
-    """Return how far the aspect of a grid is from that of the image: 0 if equal, below 1."""
-    along, across = grid[0] * size[1], grid[1] * size[0]
-    return abs(along - across) / (along + across)
+    """Return how far the aspect of a grid is from that of the image.
+
+    It is 0 if they are equal, and up to 1 if each side is at most one cell away from that: what
+    strides and borders make of it.
+    """
+    return abs(grid[0] * size[1] - grid[1] * size[0]) / (size[0] + size[1])

@@ -85,3 +85,11 @@ def test_other_shapes_are_refused() -> None:
     for original in (torch.zeros(2, 3, 5), torch.zeros(2, 7, 4), torch.zeros(2, 5, 3, 3)):
         with pytest.raises(ValueError, match="does not come from"):
             from_grid(torch.zeros(2, 5, 2, 3), original)
+
+
+@pytest.mark.parametrize("channels", [3, 4, 5, 6, 7, 12])
+def test_few_channels_are_not_taken_for_a_height(channels: int) -> None:
+    """Strides leave grids whose aspect is not exactly the image's; other axes may come nearer."""
+    for size, grid in (((9, 8), (5, 4)), ((225, 224), (8, 7)), ((31, 30), (4, 4))):
+        tensor = torch.rand(2, channels, *grid)
+        assert torch.equal(to_grid(tensor, size), tensor)
