@@ -16,6 +16,7 @@ from xaicore.classifier import Classifier
 from xaicore.cli.subject import classifier_of, layer_proposed, method_of, settings_of
 from xaicore.files import check_output, replacing
 from xaicore.interpretation import FITTED
+from xaicore.masking import degenerate
 from xaicore.metrics.faithfulness import average_drop, average_gain, confidence
 from xaicore.models.ca_stream import CAStream
 from xaicore.pictures import load_image
@@ -55,6 +56,8 @@ def run(options: argparse.Namespace) -> None:
         f"average drop {100 * average_drop(p, o).item():.1f} %, "
         f"average gain {100 * average_gain(p, o).item():.1f} %"
     )
+    if degenerate(maps).any():
+        print(f"1 of 1 maps of {options.method} is constant: it points nowhere")
     print(f"{options.output} written; the map took {seconds:.2f} s")
 
 

@@ -274,7 +274,11 @@ def test_an_image_without_a_class_is_explained_for_the_predicted_one() -> None:
     named = TensorDataset(images, predicted)
     for label in (None, -1):
         unnamed = Some(4, {i: (images[i], label) for i in range(4)})
-        same(run(dataset=named), run(dataset=unnamed))
+        with_class, without = run(dataset=named), run(dataset=unnamed)
+        assert with_class["labelled"].all()
+        assert not without["labelled"].any()
+        assert (without["predicted"] == without["target"]).all()
+        same(*(records.drop(columns="labelled") for records in (with_class, without)))
 
 
 def test_images_of_different_sizes_are_measured_together() -> None:
