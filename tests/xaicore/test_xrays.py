@@ -44,10 +44,10 @@ def test_the_page_runs_as_printed(
 ) -> None:
     page = (root / "book" / "how_to_run.md").read_text(encoding="utf-8")
     section = page[page.index("(one-channel)=") :]
-    section = section[: section.index("\n## ")]
-    module, python = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    section = section[: section.index("\nMany methods")]
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+    (_, module), (_, commands), (_, python) = blocks
     (folder / "chest.py").write_text(module)
-    (commands,) = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
     for line in commands.splitlines():
         program, *words = shlex.split(line)
         assert program == "xaicore"
