@@ -47,7 +47,7 @@ def load_image(path: str | Path) -> Image.Image:
         raise ValueError(f"{path} is empty: it holds no picture")
     try:
         with Image.open(path) as image:
-            picture = _as_rgb(ImageOps.exif_transpose(image))
+            picture = as_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is not a picture in a known format") from error
     except Image.DecompressionBombError as error:
@@ -60,7 +60,8 @@ def load_image(path: str | Path) -> Image.Image:
     return picture
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Return a picture as RGB; transparency becomes white."""
     if image.mode.startswith("I;16"):
         image = image.point(lambda value: value / 257, "L")
     if not image.has_transparency_data:

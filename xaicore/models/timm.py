@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from xaicore.classifier import Classifier, hint, load_weights, to_pixels
+from xaicore.classifier import Classifier, hint, to_pixels
+from xaicore.weights import load_weights
 
 if TYPE_CHECKING:
     from torchvision.transforms import v2
