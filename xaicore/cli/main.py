@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
+from typing import TextIO
 
 from xaicore.cli.options import Parser, whole_parser
 
@@ -37,7 +40,8 @@ def run(parser: Parser, arguments: Sequence[str] | None = None) -> int:
     error of a user's own code; ``--traceback`` shows where it arose.
     """
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console that lacks a letter shows a "?"
     try:
         try:
             options = parser.parse_args(arguments)
@@ -96,13 +100,20 @@ def _warnings_in_one_line(program: str) -> Iterator[None]:
         warnings.formatwarning = before
 
 
-def _gone(stream: object) -> bool:
+def _gone(stream: TextIO) -> bool:
     """Return whether nobody reads a stream any more."""
     try:
-        stream.flush()  # type: ignore[attr-defined]
+        stream.flush()
+        number = stream.fileno()
     except BrokenPipeError:
         return True
-    return False
+    except OSError:  # it is no file
+        return False
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(number, 0)  # of errors it tells all the same
+    return bool(poll.poll(0))
 
 
 def _write_nowhere() -> None:
