@@ -149,7 +149,7 @@ class Classifier(nn.Module):
             if self.activation == "softmax":
                 raise ValueError(
                     "the network gives one logit, of which a softmax always makes 1: "
-                    "say Classifier(…, activation='sigmoid')"
+                    "say Classifier(…, activation='sigmoid'), or --activation sigmoid to a command"
                 )
             logits = torch.cat([-logits, logits], 1)
         if not self.looked and len(logits):

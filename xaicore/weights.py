@@ -77,7 +77,7 @@ def read_weights(net: nn.Module, path: Path) -> Mapping[str, Any]:
         kept = {n.removeprefix(prefix): v for n, v in kept.items() if n.startswith(prefix)}
     if peeled or len(kept) < len(named):
         aside = len(named) - len(kept)
-        left = [f"{aside} other entries were left aside"] if aside else []
+        left = [f"entries left aside: {aside}"] if aside else []
         found = [f"the weights were found under {' and '.join(peeled)}"] if peeled else []
         warnings.warn(f"{path}: {'; '.join([*found, *left])}", stacklevel=2)
         return kept
@@ -89,7 +89,9 @@ def _content(path: Path) -> object:
     if not path.is_file():
         raise FileNotFoundError(f"weights: there is no file {path}")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what a warning would say, an error does
+            return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError) as error:
         _refuse(path, error)
 
@@ -107,10 +109,6 @@ def _refuse(path: Path, error: Exception) -> NoReturn:
         reason = (
             f"is an unsafe pickle: besides tensors it holds {what[1] if what else 'objects'}, as "
             "a whole network does, and reading that would run its code: save net.state_dict()"
-        )
-    elif path.suffix == ".safetensors":
-        reason = (
-            "is of safetensors, which is not read: torch.save(safetensors.torch.load_file(…), …)"
         )
     elif start.startswith(b"PK") and not zipfile.is_zipfile(path):
         reason = "is damaged or incomplete"

@@ -49,7 +49,7 @@ WRAPPED: dict[str, tuple[Callable[[State], Any], str]] = {
     ),
     "a loss beside it": (
         lambda s: {"state_dict": {**prefixed("net.", s), "loss.weight": torch.ones(3)}},
-        "the prefix 'net.'; 1 other entries were left aside",
+        "the prefix 'net.'; entries left aside: 1",
     ),
     "containers in one another": (
         lambda s: {"model": {"state_dict": s}, "optimizer": {}},
@@ -57,7 +57,7 @@ WRAPPED: dict[str, tuple[Callable[[State], Any], str]] = {
     ),
     "counted operations": (
         lambda s: {**s, "total_ops": torch.zeros(1), "0.total_params": torch.zeros(1)},
-        "2 other entries were left aside",
+        "entries left aside: 2",
     ),
 }
 
