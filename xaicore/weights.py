@@ -145,9 +145,12 @@ def _misfit(wanted: Mapping[str, Tensor], given: Mapping[str, Any]) -> str:
     if missing:
         there = ", ".join(map(str, list(given)[:3]))
         return f": it has no {missing[0]}; it has {there}, …"
+    last = {name.rpartition(".")[0] for name in list(wanted)[-1:]}
     for name, value in wanted.items():
         if getattr(given[name], "shape", None) != value.shape:
-            return f": its {name} is {_size(given[name])}, not {_size(value)}"
+            head = name.rpartition(".")[0] in last
+            cure = ": build the network with as many classes as the file has" if head else ""
+            return f": its {name} is {_size(given[name])}, not {_size(value)}{cure}"
     extra = next((name for name in given if name not in wanted), None)
     return "" if extra is None else f": the network has no {extra}"
 

@@ -153,6 +153,16 @@ def test_the_head_is_sized_from_the_file(name: str, tmp_path: Path) -> None:
     assert torch.equal(model.net(images), net(images))
 
 
+def test_the_cure_is_told_where_the_head_alone_is_of_another_size(
+    trained: nn.Sequential, tmp_path: Path
+) -> None:
+    torch.save(trained.state_dict(), tmp_path / "three.pt")
+    other = network(5).eval()
+    other(torch.rand(1, 3, 5, 5))
+    with pytest.raises(ValueError, match=r"is \(3, 36\), not \(5, 36\): build the network with as"):
+        load_weights(other, tmp_path / "three.pt")
+
+
 def test_a_body_of_another_size_is_still_refused(tmp_path: Path) -> None:
     torch.save(models.resnet34(weights=None, num_classes=5).state_dict(), tmp_path / "other.pt")
     with pytest.raises(ValueError, match=r"does not hold the weights of this ResNet: .*layer1\.2"):
