@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xaicore.weights import fill, read_weights
+from xaicore.weights import classes_in, fill, read_weights
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -246,7 +246,7 @@ class Classifier(nn.Module):
         if weights not in ("DEFAULT", None):
             path = Path(str(weights))
             state = read_weights(net, path)
-            count = _classes_in(state, net, len(classes))
+            count = classes_in(state, net) or len(classes)
             if count != len(classes):
                 net, classes = models.get_model(name, weights=None, num_classes=count), None
             fill(net, state, path)
@@ -289,12 +289,6 @@ def _warn_of_probabilities(logits: Tensor, activation: str) -> None:
             f"{activation} is taken of them once more: leave the last layer out of the network",
             stacklevel=2,
         )
-
-
-def _classes_in(state: Mapping[str, Any], net: nn.Module, known: int) -> int:
-    """How many classes the last layer of a network has in a file, if it is there."""
-    found = state.get(list(net.state_dict())[-1])
-    return len(found) if isinstance(found, Tensor) and found.ndim and len(found) else known
 
 
 def to_pixels(*steps: nn.Module) -> v2.Compose:

@@ -84,6 +84,12 @@ def read_weights(net: nn.Module, path: Path) -> Mapping[str, Any]:
     return state
 
 
+def classes_in(state: Mapping[str, Any], net: nn.Module) -> int | None:
+    """Return how many classes the last layer of a network has in a state dict, if it is there."""
+    found = state.get(list(net.state_dict())[-1])
+    return len(found) if isinstance(found, Tensor) and found.ndim else None
+
+
 def _content(path: Path) -> object:
     """What a file holds, or in words why it cannot be read."""
     if not path.is_file():

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from xaicore.classifier import Classifier
+from xaicore.models.timm import from_timm
 from xaicore.weights import CONTAINERS, load_weights
 
 State = dict[str, Tensor]
@@ -151,6 +152,17 @@ def test_the_head_is_sized_from_the_file(name: str, tmp_path: Path) -> None:
     assert model.classes is None
     images = torch.rand(1, 3, 224, 224)
     assert torch.equal(model.net(images), net(images))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224", "mobilenetv3_small_050"])
+def test_the_head_of_a_network_of_timm_is_sized_too(name: str, tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    net = timm.create_model(name, num_classes=5).eval()
+    torch.save(net.state_dict(), tmp_path / "five.pt")
+    model = from_timm(name, tmp_path / "five.pt")
+    images = torch.rand(1, 3, 224, 224)
+    torch.testing.assert_close(model.net(images), net(images))
 
 
 def test_the_cure_is_told_where_the_head_alone_is_of_another_size(
