@@ -7,7 +7,7 @@ endif
 PROFILE ?= book
 VENV    := .venv
 RUN     := $(VENV)/bin/python
-PYTEST  := $(RUN) -m pytest -q -n 2 --dist loadfile --durations=25
+PYTEST  := $(RUN) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=25
 READY   := $(VENV)/.ready
 ONLY     = $(CHAPTER:%=--chapter %) $(SETTING:%=--setting %)
 

@@ -21,3 +21,8 @@ look_beside(ROOT)
 def root() -> Path:
     """Return the folder of the repository."""
     return ROOT
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the chapters, which take minutes, so that no process is left alone with them."""
+    items.sort(key=lambda item: item.path.name != "test_colab.py")

@@ -24,7 +24,8 @@ from xaicore.files import replacing
 from xaicore.framing import Box, framed
 from xaicore.interpretation import FITTED
 from xaicore.masking import degenerate, mask
-from xaicore.pictures import as_rgb, load_image
+from xaicore.pictures import load_image
+from xaicore.pictures.file import with_channels
 
 TOP = 3
 """How many predicted classes are told."""
@@ -51,7 +52,7 @@ class Explanation:
     Attributes:
         method: the name of the method.
         label: how it is written.
-        photograph: the photograph, upright, red, green and blue.
+        photograph: the photograph, upright, with the channels that the network takes.
         image: its pixels as the network takes them, ``(channels, H, W)`` in ``[0, 1]``.
         raw: the method's map before upsampling and normalisation, ``(1, h, w)``.
         saliency: the map ``(1, H, W)`` in ``[0, 1]``.
@@ -92,9 +93,7 @@ class Explanation:
         shown = self.photograph
         if self.frame is None:
             shown = Image.fromarray(_bytes(plot.picture(self.image)))
-        elif len(self.image) == 1:
-            shown = shown.convert("L").convert("RGB")
-        shown = shown.copy()
+        shown = shown.convert("RGB")
         if longest is not None:
             shown.thumbnail((longest, longest))
         return shown
@@ -145,7 +144,7 @@ def read_image(picture: Source, model: Classifier) -> Tensor:
         FileNotFoundError: there is no such file.
         ValueError: it is no whole picture, or the network takes neither grey nor colour.
     """
-    return _pixels(_photograph(picture), model)
+    return _pixels(_photograph(picture, model), model)
 
 
 def explain_picture(
@@ -192,7 +191,7 @@ def explain_by(
     The arguments and errors are those of ``explain_picture``.
     """
     explainers = [_explainer(model, method) for method in methods]
-    photograph = _photograph(picture)
+    photograph = _photograph(picture, model)
     images = _pixels(photograph, model)
     wanted = None if target is None else model.class_index(str(target))
     check_inputs(model, images, wanted)
@@ -321,14 +320,14 @@ def _explainer(model: Classifier, method: str | Explainer) -> Explainer:
     return METHODS[method](model)
 
 
-def _photograph(picture: Source) -> Image.Image:
+def _photograph(picture: Source, model: Classifier) -> Image.Image:
     if isinstance(picture, Image.Image):
-        return as_rgb(ImageOps.exif_transpose(picture))
-    return load_image(picture)
+        return with_channels(ImageOps.exif_transpose(picture), model.channels)
+    return load_image(picture, model.channels)
 
 
 def _pixels(photograph: Image.Image, model: Classifier) -> Tensor:
-    images = model.preprocess(photograph).to(model.mean.device)
+    images = model.transform(photograph)[None].to(model.mean.device)
     if images.shape[1] != model.channels:
         raise ValueError(
             f"the network takes {model.channels} channels, and pictures give {images.shape[1]}: "

@@ -40,7 +40,8 @@ def from_records(records: pd.DataFrame) -> pd.DataFrame:
     """Return records of ``xc.evaluate``, in which nothing failed, as a wide table, by method."""
     metrics = records["metric"].unique()
     columns = {name: records.loc[records["metric"] == name, "value"].to_numpy() for name in metrics}
-    of_map = records[records["metric"] == metrics[0]].drop(columns=["metric", "value", "failed"])
+    left = ["metric", "value", "failed", "labelled", "predicted"]
+    of_map = records[records["metric"] == metrics[0]].drop(columns=left)
     kept = {name: of for name, of in columns.items() if MEASURES[name].needs != CONFIDENCE}
     order = {name: place for place, name in enumerate(records["method"].unique())}
     table = of_map.assign(**kept)

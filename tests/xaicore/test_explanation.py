@@ -84,7 +84,7 @@ def test_what_is_transparent_becomes_white() -> None:
 
 
 def test_a_picture_has_no_four_channels(photo: Path) -> None:
-    with pytest.raises(ValueError, match="takes 4 channels, and pictures give 3"):
+    with pytest.raises(ValueError, match="has the bands RGB, not 4 channels"):
         xc.read_image(photo, classifier(4))
 
 

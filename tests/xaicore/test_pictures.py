@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -76,7 +77,7 @@ def test_a_label_that_is_none_is_an_error_of_its_item_alone(folder: Path) -> Non
     ("names", "expected"),
     [
         (("crane", "tench"), [1, 0]),
-        (("7", "12"), [12, 7]),
+        (("4", "03"), [3, 4]),
         (("p", "q", "r", "s", "t"), [0, 1, 2, 3, 4]),
     ],
 )
@@ -130,6 +131,154 @@ def test_pictures_beside_folders_of_pictures_are_refused(folder: Path) -> None:
     Image.new("RGB", (4, 4)).save(folder / "crane" / "x.png")
     with pytest.raises(ValueError, match=r"a\.jpg first, and folders of pictures, crane first"):
         pictures(folder, WHOLE, CLASSES)
+
+
+class Logits:
+    """A network of so many classes, which counts how often it is asked."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.asked = count, 0
+
+    def __call__(self, images: Tensor) -> Tensor:
+        self.asked += 1
+        return torch.zeros(len(images), self.count)
+
+
+def in_folders(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(root / name / "x.png")
+    return root
+
+
+def test_the_place_among_folders_is_a_class_only_for_as_many_logits(tmp_path: Path) -> None:
+    in_folders(tmp_path, "cat", "dog", "horse")
+    network = Logits(3)
+    found = pictures(tmp_path, WHOLE, network=network)
+    assert (found.labels, network.asked) == ([0, 1, 2], 1)
+    assert found.notes[0] == "classes: the order of 3 folders (cat 0, dog 1, horse 2)"
+    with pytest.raises(ValueError, match=r"'cat' is no class .* 5 classes, not 3"):
+        pictures(tmp_path, WHOLE, network=Logits(5))
+    named = pictures(tmp_path, WHOLE, ["horse", "dog", "cat", "x"], network=network)
+    assert (named.labels, network.asked) == ([2, 1, 0], 1)
+    assert named.notes[0] == "classes: the names of 3 folders"
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes", "words"),
+    [
+        (
+            ("dog", "tabby_cat"),
+            ("tabby cat", "dog"),
+            "'tabby_cat' is .*'dog' is.*mean tab",
+        ),
+        (("1", "2", "3"), None, "'3' is no class of the network .classes count from 0."),
+        (("0", "1"), ("1", "2"), "'0' is the name of no class, but '1' is"),
+        (("maillot", "tench"), CLASSES, "'maillot' is more than one class"),
+        (("train", "val"), None, "are parts of a data set"),
+    ],
+)
+def test_folders_of_which_some_are_no_classes_are_refused(
+    folders: tuple[str, ...], classes: tuple[str, ...] | None, words: str, tmp_path: Path
+) -> None:
+    in_folders(tmp_path, *folders)
+    with pytest.raises(ValueError, match=words):
+        pictures(tmp_path, WHOLE, classes, network=Logits(len(folders)))
+
+
+def test_a_name_of_a_class_comes_before_its_number(folder: Path) -> None:
+    (folder / "labels.csv").write_text("file,label\na.jpg,2\nb.png,1\n")
+    assert pictures(folder, WHOLE, ["1", "2"], folder / "labels.csv").labels == [1, 0]
+    assert pictures(folder, WHOLE, ["x", "y", "z"], folder / "labels.csv").labels == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("file,label\nä.png,None\nb.png,NA\n", "utf-8-sig"),
+        ("file,label\r\nä.png,None\r\nb.png,NA\r\n", "utf-16"),
+        ("file\tlabel\nä.png\tNone\nb.png\tNA\n", "cp1252"),
+        ("File; Label\nä.png;None\nb.png;NA\n", "utf-8"),
+        ("file, label \n.\\ä.png, None,\nb.png , NA,\n", "utf-8"),
+    ],
+)
+def test_tables_are_read_however_they_were_saved(text: str, encoding: str, tmp_path: Path) -> None:
+    for name in ("ä.png", "b.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    (tmp_path / "labels.csv").write_bytes(text.encode(encoding))
+    found = pictures(tmp_path, WHOLE, ["NA", "x", "None"], tmp_path / "labels.csv")
+    assert found.labels == [2, 0]
+    assert [image.shape for image, _ in found] == [(3, 20, 40)] * 2
+    assert found.notes == [f"classes: the names in {tmp_path / 'labels.csv'}"]
+
+
+def test_every_kind_that_pillow_opens_is_read_however_deep(tmp_path: Path) -> None:
+    for name in ("a.ppm", "b.tga", "c.JP2", "d.pbm", "e.ico"):
+        kind = {"c.JP2": "JPEG2000", "d.pbm": "PPM"}.get(name)
+        (tmp_path / "crane" / "images").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16)).save(tmp_path / "crane" / "images" / name, kind)
+    (tmp_path / "crane" / "masks").mkdir()
+    Image.new("L", (16, 16)).save(tmp_path / "crane" / "masks" / "a.png")
+    (tmp_path / "crane" / "words.h5").write_text("no picture")
+    found = pictures(tmp_path, WHOLE, CLASSES)
+    assert [Path(name).name for name in found.names] == [
+        *("a.ppm", "b.tga", "c.JP2", "d.pbm", "e.ico")
+    ]
+    assert [label for _, label in found] == [1] * 5
+    assert found.notes[1] == "2 other files left aside, the first crane/masks/a.png"
+
+
+def test_pictures_have_the_channels_of_the_network(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4), (255, 0, 0)).save(tmp_path / "a.png")
+    Image.new("RGBA", (4, 4), (1, 2, 3, 51)).save(tmp_path / "b.png")
+    grey = pictures(tmp_path, to_pixels(), channels=1)
+    assert grey[0][0].shape == (1, 4, 4)
+    assert grey[0][0].unique().tolist() == pytest.approx([76 / 255])
+    four = pictures(tmp_path, to_pixels(), channels=4)
+    assert four[1][0][:, 0, 0].tolist() == pytest.approx([n / 255 for n in (1, 2, 3, 51)])
+    with pytest.raises(ValueError, match="has the bands RGB, not 4 channels"):
+        four[0]
+    with pytest.raises(ValueError, match=r"at most 4 channels and the network takes 13"):
+        pictures(tmp_path, to_pixels(), channels=13)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32, np.uint16])
+def test_numbers_of_many_bits_are_scaled_by_their_range(kind: type, tmp_path: Path) -> None:
+    values = np.linspace(0, 4095, 16).reshape(4, 4).astype(kind)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    found = pictures(tmp_path, to_pixels(), scale=(0, 4095))[0][0]
+    assert np.abs(found[0].numpy() - values / 4095).max() <= 0.5 / 255 + 1e-6
+    plain = pictures(tmp_path, to_pixels())
+    if kind is np.uint16:
+        assert plain[0][0].max().item() == pytest.approx(16 / 255)
+    else:
+        with pytest.raises(ValueError, match=r"32-bit values from 0 to 4095, .* declare the range"):
+            plain[0]
+    with pytest.raises(ValueError, match="outside the range 0 to 255"):
+        pictures(tmp_path, to_pixels(), scale=(0, 255))[0]
+
+
+def test_masks_are_black_and_white_or_their_class_is_told(folder: Path) -> None:
+    values = np.zeros((40, 80), dtype=np.uint8)
+    values[:, :20], values[:, 20:30] = 2, 7
+    (folder / "masks").mkdir()
+    Image.fromarray(values).save(folder / "masks" / "a.png")
+    for value, share in ((2, 0.25), (7, 0.125), (0, 0.625)):
+        found = pictures(folder, WHOLE, masks=folder / "masks", mask_value=value)
+        assert found[0][2]["mask"].mean().item() == share
+    with pytest.raises(ValueError, match="has the values 0, 2, 7, not 0 and 255 alone"):
+        pictures(folder, WHOLE, masks=folder / "masks")[0]
+
+
+def test_boxes_that_are_doubtful_are_refused(folder: Path) -> None:
+    for corners, words in (
+        ({"x0": 0.1, "y0": 0.1, "x1": 0.9, "y1": 1}, "these are fractions, not pixels"),
+        ({"x0_frac": 9, "y0_frac": 9, "x1_frac": 60, "y1_frac": 30}, "has 60 where fractions"),
+        ({"x0": 40, "y0": 20, "x1": 30, "y1": 30}, "is turned"),
+        ({"x0": 90, "y0": 20, "x1": 99, "y1": 30}, "outside the picture of 80x40 pixels"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            boxes_of(folder, WHOLE, **corners)
 
 
 def boxes_of(folder: Path, transform: object, **corners: float) -> Tensor | None:

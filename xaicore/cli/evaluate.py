@@ -20,8 +20,10 @@ from xaicore.evaluation.batch import Job, Settings
 from xaicore.evaluation.dataset import Items
 from xaicore.evaluation.engine import on_disk
 from xaicore.evaluation.estimate import estimate
-from xaicore.evaluation.folder import Folder
+from xaicore.evaluation.folder import Folder, read_records
+from xaicore.evaluation.probe import tried
 from xaicore.evaluation.run import Run, Sizes
+from xaicore.evaluation.tally import shift, told
 from xaicore.metrics.measures import MEASURES, SINGULAR, named
 from xaicore.models.named import is_function
 from xaicore.processes import started
@@ -35,16 +37,22 @@ def run(options: argparse.Namespace) -> int:
     planned = _plan(options)
     if options.dry_run:
         if started().first:
+            print(*getattr(planned.items.dataset, "notes", ()), sep="\n", flush=True)
             print(estimate(planned, Folder(options.out)))
         return 0
+    remarks = [*getattr(planned.items.dataset, "notes", ()), *tried(planned)]
+    if started().first:
+        print("\n".join(remarks), flush=True)
     failed, example = on_disk(planned, options.out, None)
     if not started().first:
         return 0
     count = len(planned.items)
-    print(f"{count} images measured; see `xaicore report {options.out}`")
+    records = read_records(options.out)
+    print(*told(records), f"{count} images measured; see `xaicore report {options.out}`", sep="\n")
+    if shifted := shift(records):
+        print(f"warning: {shifted}", file=sys.stderr)
     if failed:
-        told = f"{failed} of {count} images failed, at least in part; {example}"
-        print(told, file=sys.stderr)
+        print(f"{failed} of {count} images failed, at least in part; {example}", file=sys.stderr)
     return FAILED if failed else 0
 
 
@@ -60,8 +68,11 @@ def _plan(options: argparse.Namespace) -> Run:
         classifier.classes,
         options.labels,
         options.limit,
-        boxes=options.boxes,
-        masks=options.masks,
+        {"boxes": options.boxes, "masks": options.masks},
+        channels=classifier.channels,
+        scale=_range(options.range),
+        mask_value=options.mask_value,
+        network=lambda images: classifier(images.to(classifier.mean.device)),
     )
     job = Job(
         classifier,
@@ -88,6 +99,17 @@ def _first(items: Items, classifier: Classifier) -> Tensor:
         if (image := items[place].image) is not None:
             return image[None].to(classifier.mean.device)
     raise ValueError("no image can be used")
+
+
+def _range(text: str | None) -> tuple[float, float] | None:
+    """The two numbers of a range, as ``0,4095``."""
+    if text is None:
+        return None
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError as error:
+        raise ValueError(f"range: '{text}' is not LOW,HIGH, as 0,4095 is") from error
+    return low, high
 
 
 def _batch_size(text: str) -> int | None:

@@ -26,7 +26,7 @@ from xaicore.files import check_output, replacing
 from xaicore.interpretation import FITTED
 from xaicore.metrics.faithfulness import average_drop, average_gain
 from xaicore.models.ca_stream import CAStream
-from xaicore.pictures import SUFFIXES
+from xaicore.pictures.file import suffixes
 
 FAILED = 1
 """The exit code where some of the pictures could not be explained."""
@@ -85,7 +85,7 @@ def _paths(given: Sequence[Path]) -> list[Path]:
         if not place.is_dir():
             found.append(place)
             continue
-        inside = sorted(p for p in place.iterdir() if p.suffix.lower() in SUFFIXES)
+        inside = sorted(p for p in place.iterdir() if p.suffix.lower() in suffixes())
         visible = [path for path in inside if path.is_file() and path.name[0] != "."]
         if not visible:
             raise ValueError(f"there is no picture in the folder {place}")

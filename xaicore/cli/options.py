@@ -117,6 +117,14 @@ def _evaluate(commands: Any) -> None:
     subject.add_argument(
         "--masks", type=Path, help="folder of NAME.png for each picture, white where the class is"
     )
+    subject.add_argument(
+        "--mask-value", type=int, help="the number that is the class in masks; default: white"
+    )
+    subject.add_argument(
+        "--range",
+        metavar="LOW,HIGH",
+        help="what becomes black and white in pictures of more than 8 bits; 16 bits: 0,65535",
+    )
     _measured(parser.add_argument_group("what is measured"))
     how = parser.add_argument_group("how")
     add = how.add_argument

@@ -40,7 +40,8 @@ def images_of(
     classes: Sequence[str] | None,
     labels: Path | None = None,
     limit: int | None = None,
-    **truth: Path | None,
+    truth: Mapping[str, Path | None] | None = None,
+    **reading: Any,
 ) -> Dataset[Any]:
     """Return the data set that ``--images`` names, a folder or a function.
 
@@ -51,12 +52,14 @@ def images_of(
         labels: the table of a folder's classes.
         limit: how many images at most.
         truth: ``boxes`` and ``masks`` of a folder.
+        reading: how its pictures and masks are read, and what asks the network; see ``pictures``.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, not {limit}")
     if not is_function(place):
-        return pictures(place, transform, classes, labels, limit=limit, **truth)
-    given = {"labels": labels} | truth
+        known = {**(truth or {}), **reading}
+        return pictures(place, transform, classes, labels, limit=limit, **known)
+    given = {"labels": labels, **(truth or {})}
     if any(given.values()):
         unused = next(name for name, value in given.items() if value)
         raise ValueError(f"--{unused} belongs to a folder of pictures: let {place} return it")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -14,7 +15,9 @@ from torch.utils.data import Dataset
 from xaicore.classifier import Classifier
 from xaicore.evaluation.batch import Job, Method, Settings
 from xaicore.evaluation.dataset import Items, Truth
+from xaicore.evaluation.maps import taken
 from xaicore.evaluation.run import Run, Sizes, in_memory
+from xaicore.evaluation.tally import shift
 from xaicore.metrics import measures
 from xaicore.metrics.causal import CausalProtocol
 
@@ -22,7 +25,7 @@ from xaicore.metrics.causal import CausalProtocol
 def evaluate(
     classifier: Classifier,
     dataset: Dataset[Any],
-    explainers: Mapping[str, Method],
+    explainers: Mapping[str, Method | np.ndarray],
     metrics: Sequence[str] | None = None,
     *,
     out: str | Path | None = None,
@@ -58,8 +61,9 @@ def evaluate(
         dataset: yields pixels ``(3, H, W)`` in ``[0, 1]`` and the true class, -1 or ``None`` for
             the predicted one; and, if it wishes, a dictionary of the ``boxes`` ``(n, 4)`` and the
             ``mask`` ``(1, H, W)`` of the image.
-        explainers: the methods by the name their records carry; or maps made elsewhere,
-            ``(N, 1, h, w)`` in the order of the data set, which are upsampled and normalised.
+        explainers: the methods by the name their records carry; or maps made elsewhere, finite
+            tensors or arrays ``(N, 1, h, w)`` or ``(N, h, w)`` in the order of the data set, which
+            are upsampled and normalised.
         metrics: the names of metrics. ``None``: AD, AG and AI; insertion and deletion with
             ``curves``; localisation with ``truth``.
         out: the folder of the run; ``None`` keeps everything in memory.
@@ -79,9 +83,10 @@ def evaluate(
 
     Returns:
         One row per (image, method, metric): ``image`` (its index in the data set), ``target``,
-        ``method``, ``metric``, ``value``, the probabilities ``p`` of the target on the image and
-        ``o`` on the masked image, ``seconds``, the time of the map, ``degenerate``, whether it is
-        constant, and ``failed``, why there is no value; empty if there is one.
+        ``labelled``, whether that is the class of the data set, ``predicted``, the most probable
+        class, ``method``, ``metric``, ``value``, the probabilities ``p`` of the target on the image
+        and ``o`` on the masked image, ``seconds``, the time of the map, ``degenerate``, whether it
+        is constant, and ``failed``, why there is no value; empty if there is one.
 
     Raises:
         ValueError: an argument cannot be used, the folder holds another run, or, if ``strict``, an
@@ -93,9 +98,10 @@ def evaluate(
     usual = measures.usual(*(name for name, thing in given.items() if thing is not None))
     asked = measures.named(usual if metrics is None else metrics)
     settings = Settings(asked, baseline, curves or "paper")
-    job = Job(classifier, dict(explainers), settings, precision)
+    items = Items(dataset, truth)
+    job = Job(classifier, taken(explainers, len(items)), settings, precision)
     sizes = Sizes(batch_size, chunk_size, threads)
-    run = Run(job, Items(dataset, truth), sizes, workers, strict)
+    run = Run(job, items, sizes, workers, strict)
     if out is not None:
         from xaicore.evaluation.engine import on_disk  # noqa: PLC0415 - only runs on disk need it
         from xaicore.evaluation.folder import read_records  # noqa: PLC0415
@@ -108,4 +114,6 @@ def evaluate(
     if failed:
         told = f"{failed} of {len(run.items)} images failed: see records['failed']"
         warnings.warn(told, stacklevel=2)
+    if shifted := shift(records):
+        warnings.warn(shifted, stacklevel=2)
     return records

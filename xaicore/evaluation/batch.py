@@ -94,6 +94,15 @@ class Job:
             table.insert(1, "file", table["image"].map({i.index: i.name for i in items}))
         return table.reset_index(drop=True)
 
+    def try_alone(self, item: Item) -> None:
+        """Run the network on one image, whose class it must know.
+
+        Raises:
+            Exception: whatever is wrong, also of the user's network.
+        """
+        with self._autocast():
+            self._batch([item])
+
     def _measured(self, items: Sequence[Item]) -> list[pd.DataFrame]:
         if len(items) > 1:
             try:
@@ -144,7 +153,8 @@ class Job:
             settings.passed,
         )
         places = [item.index for item in items]
-        return Batch(places, seen, self.methods, settings.metrics, captured)
+        labelled = [item.label != NO_LABEL for item in items]
+        return Batch(places, labelled, seen, self.methods, settings.metrics, captured)
 
     def _captured(self, images: Tensor) -> Capture | None:
         """What class activation maps share; nothing if no method needs it, or it is refused."""
@@ -160,7 +170,11 @@ class Job:
         """The rows of an image of which nothing was measured."""
         metrics = self.settings.metrics
         failed = dict.fromkeys(metrics, reason)
-        parts = [Rows([item.index], [item.label], name, metrics, failed) for name in self.methods]
+        known = [item.label != NO_LABEL]
+        parts = [
+            Rows([item.index], [item.label], known, [NO_LABEL], name, metrics, failed)
+            for name in self.methods
+        ]
         return pd.concat([part.table() for part in parts])
 
     def _order(self, table: pd.DataFrame, images: Sequence[int]) -> np.ndarray:
@@ -183,6 +197,7 @@ class Batch:
 
     Attributes:
         places: where the images are in the data set.
+        labelled: whether the data set knows their classes.
         seen: the images.
         methods: the methods, or maps made elsewhere, by name.
         metrics: the names of measures.
@@ -190,6 +205,7 @@ class Batch:
     """
 
     places: list[int]
+    labelled: list[bool]
     seen: Seen
     methods: Mapping[str, Method]
     metrics: Sequence[str]
@@ -202,7 +218,8 @@ class Batch:
             name: the method.
             tolerant: whether what cannot be measured says why in ``failed``; else it raises.
         """
-        rows = Rows(self.places, self.seen.targets.tolist(), name, self.metrics)
+        targets, predicted = self.seen.targets.tolist(), self.seen.logits.argmax(1).tolist()
+        rows = Rows(self.places, targets, self.labelled, predicted, name, self.metrics)
         method = self.methods[name]
         with rows.noting(self.metrics, tolerant):
             began = time.perf_counter()
@@ -235,6 +252,8 @@ class Rows:
     Attributes:
         images: their places in the data set.
         targets: the classes that are explained.
+        labelled: whether these are the classes of the data set, not the predicted ones.
+        predicted: the predicted classes, ``NO_LABEL`` where the network did not see an image.
         method: its name.
         metrics: what is measured.
         failed: why a metric has no value.
@@ -247,6 +266,8 @@ class Rows:
 
     images: Sequence[int]
     targets: Sequence[int]
+    labelled: Sequence[bool]
+    predicted: Sequence[int]
     method: str
     metrics: Sequence[str]
     failed: dict[str, str] = field(default_factory=dict)
@@ -282,6 +303,8 @@ class Rows:
             {
                 "image": spread(self.images),
                 "target": spread(self.targets),
+                "labelled": spread(self.labelled),
+                "predicted": spread(self.predicted),
                 "method": self.method,
                 "metric": [*self.metrics] * shape[0],
                 "value": values.reshape(-1),

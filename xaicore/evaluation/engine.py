@@ -200,6 +200,7 @@ def describe(run: Run) -> dict[str, Any]:
         "device": job.classifier.mean.device.type,
         **run.sizes.named(),
         "versions": versions(),
+        "notes": [*getattr(run.items.dataset, "notes", ())],
         "commit": commit(),
         "command": shlex.join(sys.argv),
         "began": datetime.now(UTC).isoformat(timespec="seconds"),

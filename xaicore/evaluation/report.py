@@ -16,6 +16,7 @@ from xaicore import plot
 from xaicore.classifier import check_name
 from xaicore.evaluation.folder import Folder, writing
 from xaicore.evaluation.tables import as_table, heading, paired_difference, summarize
+from xaicore.evaluation.tally import shift, told
 from xaicore.files import replacing
 from xaicore.html import picture, table
 from xaicore.metrics.measures import MEASURES, in_per_cent
@@ -68,6 +69,13 @@ class Findings:
         of_mean = self.summarized["n"]
         alike = f"; each mean is over {of_mean.iloc[0]}" * (of_mean.nunique() == 1)
         return f"{far} are measured; {failed} of them failed, at least in part{alike}"
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was said of the data, how many labels are the prediction, and what is doubtful."""
+        notes = [*self.manifest.get("notes", ()), *told(self.records)]
+        shifted = shift(self.records)
+        return [*notes, f"warning: {shifted}"] if shifted else notes
 
     @cached_property
     def summarized(self) -> pd.DataFrame:
@@ -170,7 +178,8 @@ def _written(found: Findings, folder: Path) -> list[Path]:
 
 def as_text(found: Findings) -> str:
     """Return the report as it is printed."""
-    parts = [found.state, f"{UNIT}:", found.means.to_string(float_format="%.2f")]
+    said = "\n".join([found.state, *found.remarks])
+    parts = [said, f"{UNIT}:", found.means.to_string(float_format="%.2f")]
     counts, differences, failures = found.counts, found.differences, found.failures
     if len(counts):
         parts += ["the images behind each mean:", counts.to_string()]
@@ -220,14 +229,15 @@ def _page(found: Findings) -> str:
         if len(failures) > REASONS:
             caption += f" {len(failures) - REASONS} other reasons are in failures.csv."
         parts.append(table(failures.head(REASONS), "failures", caption).html)
-    told = "; ".join(f"{name} {number}" for name, number in found.manifest["versions"].items())
+    used = "; ".join(f"{name} {number}" for name, number in found.manifest["versions"].items())
     command = escape(found.manifest["command"])
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>\n"
         f"<h1>{escape(title)}</h1>\n<p>{escape(found.state)}.</p>\n"
+        + "".join(f"<p>{escape(remark)}.</p>\n" for remark in found.remarks)
         + "\n".join(parts)
-        + f"\n<p><small>{escape(told)}; commit {found.manifest['commit'] or 'unknown'}; "
+        + f"\n<p><small>{escape(used)}; commit {found.manifest['commit'] or 'unknown'}; "
         f"<code>{command}</code></small></p>\n</body></html>\n"
     )

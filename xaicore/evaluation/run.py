@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 import torch
-from torch import Tensor
 
 from xaicore.attribution.cam import CAMExplainer
 from xaicore.attribution.explainer import check_evaluation_mode
@@ -79,11 +78,9 @@ class Run:
         if self.workers < 0:
             raise ValueError(f"workers must be 0 or more, not {self.workers}")
         check_evaluation_mode(self.job.classifier)
-        for name, method in self.job.methods.items():
+        for method in self.job.methods.values():
             if isinstance(method, CAMExplainer):
                 _ = method.classifier.layer  # which says so if there is none
-            if isinstance(method, Tensor) and len(method) != count:
-                raise ValueError(f"{name}: {len(method)} maps for {count} images")
 
     def settled(self) -> Sizes:
         """Return the sizes, all decided."""

@@ -48,10 +48,17 @@ def test_ablation_cam_equals_its_definition(batch_size: int) -> None:
 
 
 def test_ablation_cam_equals_captum_on_a_vgg_head() -> None:
+    """A pooled grid, flattened, through hidden layers: all narrower than VGG's, which is slow."""
     torch.manual_seed(0)
-    net = models.vgg11_bn(weights=None, num_classes=5).eval()
-    model, image = Classifier(net).double(), pictures(1, 64, 64).double()
-    features = model.net.features[:28]((image - model.mean) / model.std)
+    with torch.device("meta"):
+        net = models.VGG(nn.Identity(), num_classes=5, init_weights=False)
+    net.features = models.vgg.make_layers(
+        [8, "M", 16, "M", 32, "M", 64, 64, "M", 64, 64, "M"], True
+    )
+    for place, sides in ((0, (64 * 49, 64)), (3, (64, 64)), (6, (64, 5))):
+        net.classifier[place] = nn.Linear(*sides)
+    model, image = Classifier(net.eval()).double(), pictures(1, 64, 64).double()
+    features = model.net.features[:-1]((image - model.mean) / model.std)
     channels = torch.arange(features.shape[1])[None, :, None, None].expand_as(features)
     drops = LayerFeatureAblation(model, model.layer).attribute(
         image, target=2, layer_mask=channels, perturbations_per_eval=32

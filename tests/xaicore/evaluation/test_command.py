@@ -110,6 +110,10 @@ def test_a_folder_becomes_a_table(
     assert main(command(gallery, tmp_path / "run", "--metrics", metrics, *truth)) == 0
     printed = capsys.readouterr()
     assert "10 images measured" in printed.out
+    assert "classes: the numbers of 5 folders" in printed.out
+    assert "boxes cover 25.0 % of what the network sees" in printed.out
+    assert "masks cover 25.0 % of what the network sees" in printed.out
+    assert "the prediction is the label for 2 of 10 images (20.0 %)" in printed.out
     assert printed.err == ""
     records = read_records(tmp_path / "run")
     assert len(records) == COUNT * 2 * 7
@@ -118,6 +122,8 @@ def test_a_folder_becomes_a_table(
     assert main(["report", str(tmp_path / "run")]) == 0
     printed = capsys.readouterr()
     assert "All 10 images are measured" in printed.out
+    assert "classes: the numbers of 5 folders" in printed.out
+    assert "the prediction is the label for 2 of 10 images (20.0 %)" in printed.out
     assert "± is the half-width of the 95 % interval" in printed.out
     assert "behind each mean" not in printed.out  # they are the same
     assert "minus grad-cam" in printed.out
@@ -167,7 +173,7 @@ def test_a_report_says_how_many_images_are_behind_a_mean(
 def test_a_report_of_many_reasons_shows_the_first(
     gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = [*(f"gone{i}.png" for i in range(23)), "0/0.png"]
+    names = ["0/0.png", *(f"gone{i}.png" for i in range(23))]
     pd.DataFrame({"file": names, "label": 0}).to_csv(tmp_path / "labels.csv", index=False)
     words = ["--labels", tmp_path / "labels.csv", "--metrics", "ad,ag,ai,aopc"]
     assert main(command(gallery, tmp_path / "run", *words)) == 1
@@ -309,3 +315,64 @@ def test_an_interrupted_run_says_how_to_go_on(
     monkeypatch.setattr("xaicore.evaluation.run.patiently", interrupted)
     assert main(command(gallery, tmp_path)) == 130
     assert "run the same command again" in capsys.readouterr().err
+
+
+def test_labels_that_count_from_1_are_named(
+    gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All labels are the prediction but one more, where the network has such a class."""
+    model = models.small()
+    names = pd.read_csv(gallery / "labels.csv")["file"]
+    with torch.no_grad():
+        found = [
+            int(model(model.preprocess(Image.open(gallery / "images" / name))).argmax())
+            for name in names
+        ]
+    assert max(found) < 4
+    words = ["--metrics", "ad", "--labels", tmp_path / "labels.csv"]
+    for by, told in ((0, ""), (1, "labels seem to count from 1"), (-1, "")):
+        labels = [max(0, label + by) for label in found]
+        table = pd.DataFrame({"file": names, "label": labels})
+        table.to_csv(tmp_path / "labels.csv", index=False)
+        out = tmp_path / f"run{by}"
+        assert main(command(gallery, out, *words)) == 0
+        printed = capsys.readouterr()
+        right = sum(one == other for one, other in zip(labels, found, strict=True))
+        line = f"the prediction is the label for {right} of 10 images"
+        assert line in printed.out
+        assert told in printed.err
+        assert main(["report", str(out)]) == 0
+        printed = capsys.readouterr()
+        assert line in printed.out
+        assert told in printed.out
+
+
+def test_constant_maps_are_counted_aloud(
+    gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = pooled_network()
+    with torch.no_grad():
+        net[8].weight.fill_(-1)  # type: ignore[union-attr, operator]
+    torch.save(net.state_dict(), tmp_path / "flat.pt")
+    words = ["--metrics", "ad", "--weights", tmp_path / "flat.pt"]
+    assert main(command(gallery, tmp_path / "run", *words)) == 0
+    assert "10 of 10 maps of grad-cam are constant" in capsys.readouterr().out
+    assert main(["report", str(tmp_path / "run")]) == 0
+    assert "10 of 10 maps of grad-cam are constant" in capsys.readouterr().out
+
+
+def test_a_run_in_which_all_first_images_fail_is_not_begun(
+    gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [*(f"gone{i}.png" for i in range(23)), "0/0.png"]
+    pd.DataFrame({"file": names, "label": 0}).to_csv(tmp_path / "labels.csv", index=False)
+    words = ["--labels", tmp_path / "labels.csv", "--metrics", "ad"]
+    assert main(command(gallery, tmp_path / "run", *words)) == 2
+    error = capsys.readouterr().err
+    assert "the first 16 images all fail" in error
+    assert "gone0.png does not exist" in error
+    assert not (tmp_path / "run").exists()
+    table = pd.read_csv(tmp_path / "labels.csv").iloc[::-1]
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    assert main(command(gallery, tmp_path / "run", *words)) == 1
+    assert "23 of 24 files are missing, the first gone22.png" in capsys.readouterr().out

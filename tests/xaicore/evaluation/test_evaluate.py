@@ -274,7 +274,11 @@ def test_an_image_without_a_class_is_explained_for_the_predicted_one() -> None:
     named = TensorDataset(images, predicted)
     for label in (None, -1):
         unnamed = Some(4, {i: (images[i], label) for i in range(4)})
-        same(run(dataset=named), run(dataset=unnamed))
+        with_class, without = run(dataset=named), run(dataset=unnamed)
+        assert with_class["labelled"].all()
+        assert not without["labelled"].any()
+        assert (without["predicted"] == without["target"]).all()
+        same(*(records.drop(columns="labelled") for records in (with_class, without)))
 
 
 def test_images_of_different_sizes_are_measured_together() -> None:
@@ -348,3 +352,25 @@ def test_nothing_to_do_is_refused() -> None:
         run(precision="int8")
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         run(batch_size=0)
+
+
+def test_maps_made_elsewhere_are_checked_before_a_number_is_made() -> None:
+    model = classifier()
+    maps = torch.rand(12, 1, 4, 4)
+    holed = maps.clone()
+    holed[3, 0, 1, 1] = torch.nan
+    for given, words in (
+        (torch.rand(12, 3, 4, 4), r"\(N, 1, h, w\) or \(N, h, w\), not \(12, 3, 4, 4\)"),
+        (torch.rand(4, 4), r"not \(4, 4\)"),
+        (maps[:3], "3 maps for 12 images"),
+        (holed, "1 of 12 maps hold NaN or infinity, the first is that of image 3"),
+        (maps.numpy().astype(str), "maps must be numbers"),
+        (maps.tolist(), "not a list"),
+        (GradCAM, "GradCAM is a class"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            run(model=model, methods={"m": given}, metrics=["AD"])
+    one = run(model=model, methods={"m": maps}, metrics=["AD"])
+    for alike in (maps[:, 0], maps.numpy(), maps[:, 0].numpy()):
+        same(one, run(model=model, methods={"m": alike}, metrics=["AD"]))
+    assert run(model=model, methods={"m": maps > 0.5}, metrics=["AD"])["value"].notna().all()

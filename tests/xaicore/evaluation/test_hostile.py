@@ -160,6 +160,28 @@ def black_mask(case: Case) -> None:
     Image.new("L", (32, 24)).save(case.folder / "masks" / VICTIM)
 
 
+def counted_mask(case: Case) -> None:
+    mask = Image.new("L", (32, 24))
+    mask.paste(1, (8, 6, 24, 18))
+    mask.save(case.folder / "masks" / VICTIM)
+
+
+def cells(column: str, value: object) -> Spoil:
+    return lambda case: case.table.__setitem__(column, value)
+
+
+def labels_saved(text: str, encoding: str) -> Spoil:
+    return lambda case: (case.folder / "labels.csv").write_bytes(text.encode(encoding))
+
+
+def saved_numbers(mode: str) -> Spoil:
+    def spoil(case: Case) -> None:
+        values = np.linspace(0, 4095, 32 * 24).reshape(24, 32).astype(np.float32)
+        Image.fromarray(values).convert(mode).save(case.victim, "TIFF")
+
+    return spoil
+
+
 def small_mask(case: Case) -> None:
     Image.new("L", (16, 12), 255).save(case.folder / "masks" / VICTIM)
 
@@ -225,9 +247,14 @@ CASES: dict[str, tuple[Spoil, int, str]] = {
     "labels that are no table": (file("labels.csv", b"\x00\xff\xfe" * 99), 2, "labels"),
     "labels without a row": (file("labels.csv", b"file,label\n"), 2, "there is no picture"),
     "labels with semicolons": (
-        file("labels.csv", b"file;label\n1.png;1\n"),
-        2,
-        "lacks the column file and label; it has file;label",
+        labels_saved("file;label\n0.png;0\n1.png;1\n2.png;2\n3.png;3\n", "utf-8"),
+        0,
+        "",
+    ),
+    "labels from Windows": (
+        labels_saved("File, Label\r\n0.png,0\r\n1.png,1\r\n.\\2.png,2\r\n3.png,3\r\n", "utf-16"),
+        0,
+        "",
     ),
     "labels of other pictures": (
         option("--images", "{folder}"),
@@ -237,12 +264,12 @@ CASES: dict[str, tuple[Spoil, int, str]] = {
     "no labels at all": (option("--labels", "{folder}/none.csv"), 2, "there is no file"),
     "an image without a box": (no_box, 1, "no box is known"),
     "a box that is no number": (cell("x0", "left"), 1, "a corner is not a number"),
-    "a box turned around": (cell("x1", 2.0), 1, "no box is known"),
-    "a box beside the picture": (cell("x0", 40.0), 1, "no box is known"),
+    "a box turned around": (cell("x1", 2.0), 1, "(8, 6, 2, 18) is turned"),
+    "a box beside the picture": (cell("x0", 40.0), 1, "(40, 6, 24, 18) is turned"),
     "a box far beside it": (
         lambda c: [cell(k, 99.0 + k.endswith("1"))(c) for k in ("x0", "x1")],
         1,
-        "overlap",
+        "(99, 6, 100, 18) lies outside the picture of 32x24",
     ),
     "boxes without corners": (
         file("boxes.csv", b"file,x,y\n1.png,1,1\n"),
@@ -256,6 +283,25 @@ CASES: dict[str, tuple[Spoil, int, str]] = {
     ),
     "masks of other pictures": (other_masks, 2, "there is none for any picture"),
     "a black mask": (black_mask, 1, "mask"),
+    "a mask of 0 and 1": (counted_mask, 1, "has the values 0, 1, not 0 and 255 alone"),
+    "fractions called pixels": (
+        lambda c: [cells(k, 0.5)(c) for k in ("x0", "y0", "x1", "y1")],
+        2,
+        "these are fractions, not pixels",
+    ),
+    "32 bits of no range": (saved_numbers("F"), 1, "whose black and white nobody knows"),
+    "32 bits beyond the range": (
+        lambda case: [saved_numbers("F")(case), option("--range", "0,1")(case)],
+        1,
+        "outside the range 0 to 1",
+    ),
+    "32 bits of a range": (
+        lambda case: [saved_numbers("F")(case), option("--range", "0,4095")(case)],
+        0,
+        "",
+    ),
+    "a range that is none": (option("--range", "5"), 2, "is not LOW,HIGH"),
+    "a range that falls": (option("--range", "5,1"), 2, "it must rise"),
     "a mask of another size": (small_mask, 1, "the mask has 16x12 pixels"),
     "an image without a mask": (
         lambda case: (case.folder / "masks" / VICTIM).unlink(),
@@ -281,7 +327,7 @@ CASES: dict[str, tuple[Spoil, int, str]] = {
     "pictures and folders of pictures": (both_kinds, 2, "keep one or the other"),
     "a network of NaN": (
         option("--model", "tests.xaicore.evaluation.models:nan"),
-        1,
+        2,
         "NaN or infinity",
     ),
     "a network of NaN for some": (
