@@ -8,11 +8,21 @@ from pathlib import Path
 import pytest
 
 FLOORS = [
-    {"classifier", "files", "html", "masking", "pictures", "processes", "versions"},
+    {
+        "classifier",
+        "files",
+        "framing",
+        "html",
+        "masking",
+        "pictures",
+        "processes",
+        "versions",
+        "weights",
+    },
     {"attribution"},
     {"interpretation", "models"},
     {"metrics", "plot", "training"},
-    {"evaluation"},
+    {"evaluation", "explanation"},
     {"cli"},
 ]
 """The rooms of xaicore from the ground up: a room imports from itself and from the floors below."""

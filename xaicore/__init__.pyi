@@ -7,6 +7,9 @@ from xaicore.evaluation.dataset import Truth as Truth
 from xaicore.evaluation.folder import read_records as read_records
 from xaicore.evaluation.tables import paired_difference as paired_difference
 from xaicore.evaluation.tables import summarize as summarize
+from xaicore.explanation import Explanation as Explanation
+from xaicore.explanation import explain_picture as explain_picture
+from xaicore.explanation import read_image as read_image
 from xaicore.interpretation.vebi import VEBI as VEBI
 from xaicore.masking import normalize as normalize
 from xaicore.masking import upsample as upsample

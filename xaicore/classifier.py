@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import pickle
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from xaicore.weights import classes_in, fill, read_weights
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -148,7 +149,7 @@ class Classifier(nn.Module):
             if self.activation == "softmax":
                 raise ValueError(
                     "the network gives one logit, of which a softmax always makes 1: "
-                    "say Classifier(…, activation='sigmoid')"
+                    "say Classifier(…, activation='sigmoid'), or --activation sigmoid to a command"
                 )
             logits = torch.cat([-logits, logits], 1)
         if not self.looked and len(logits):
@@ -218,8 +219,9 @@ class Classifier(nn.Module):
         Args:
             name: a torchvision classification network, for example ``"resnet50"``.
             weights: ``"DEFAULT"`` downloads torchvision's best weights, ``None`` leaves the network
-                random, anything else is the path of a state dict saved by ``torch.save``. A state
-                dict saved in half precision is read as float32.
+                random, anything else is the path of a state dict saved by ``torch.save``; see
+                ``read_weights``. One saved in half precision is read as float32, one of another
+                number of classes makes a network of so many, whose classes have no names.
 
         Raises:
             ValueError: the name is unknown, or the file holds no weights of this network.
@@ -240,14 +242,20 @@ class Classifier(nn.Module):
             raise OSError(
                 f"the weights of {name} could not be downloaded ({error}); give a file of weights"
             ) from error
+        classes = default.meta["categories"]
         if weights not in ("DEFAULT", None):
-            load_weights(net, Path(str(weights)))
+            path = Path(str(weights))
+            state = read_weights(net, path)
+            count = classes_in(state, net) or len(classes)
+            if count != len(classes):
+                net, classes = models.get_model(name, weights=None, num_classes=count), None
+            fill(net, state, path)
         transforms = default.transforms()
         return cls(
             net.eval(),
             mean=transforms.mean,
             std=transforms.std,
-            classes=default.meta["categories"],
+            classes=classes,
             transform=_pixels(transforms),
         )
 
@@ -281,47 +289,6 @@ def _warn_of_probabilities(logits: Tensor, activation: str) -> None:
             f"{activation} is taken of them once more: leave the last layer out of the network",
             stacklevel=2,
         )
-
-
-def load_weights(net: nn.Module, path: Path) -> None:
-    """Load a state dict from a file into a network, in the network's own precision.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is not a state dict, or one of another network.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"weights: there is no file {path}")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError) as error:
-        raise ValueError(f"weights: {path} is not a file of weights saved by torch.save") from error
-    try:
-        net.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"weights: {path} does not hold the weights of this {type(net).__name__}"
-            f"{_misfit(net.state_dict(), state)}"
-        ) from error
-
-
-def _misfit(wanted: Mapping[str, Tensor], given: object) -> str:
-    """What is wrong with a state dict, as the end of a sentence."""
-    if not isinstance(given, Mapping):
-        return f": it holds a {type(given).__name__}, not a state dict"
-    missing = [name for name in wanted if name not in given]
-    if missing:
-        there = ", ".join(map(str, list(given)[:3]))
-        return f": it has no {missing[0]}; it has {there}, …"
-    for name, value in wanted.items():
-        if getattr(given[name], "shape", None) != value.shape:
-            return f": its {name} is {_size(given[name])}, not {_size(value)}"
-    extra = next((name for name in given if name not in wanted), None)
-    return "" if extra is None else f": the network has no {extra}"
-
-
-def _size(value: object) -> str:
-    return str(tuple(value.shape)) if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
 def to_pixels(*steps: nn.Module) -> v2.Compose:

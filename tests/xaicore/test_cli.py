@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -16,7 +22,8 @@ from torchvision.transforms.v2.functional import to_pil_image
 import xaicore
 from xaibook.data import find_data
 from xaibook.flowers.dataset import Flowers
-from xaicore.attribution import METHODS
+from xaicore.attribution import METHODS, opticam
+from xaicore.cli.explain import _progress
 from xaicore.cli.main import main
 from xaicore.cli.options import whole_parser
 from xaicore.evaluation.batch import PRECISIONS
@@ -155,6 +162,13 @@ def refused(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--layer", "stages.9"], "no module called 'stages.9'; did you mean stages"),
         (["--limit", "many"], "unrecognized arguments"),
         (["--device", "toaster"], "cannot be used"),
+        (["--method", "grad-cam,gradcam"], "no method is called 'gradcam'; did you mean"),
+        (["--method", "grad-cam,cam", "--output", "{folder}/m.npy"], "write .npz for several"),
+        (["--activation", "tanh"], "activation must be one of softmax, sigmoid"),
+        (["--mean", "0.5"], "mean and std belong together"),
+        (["--mean", "a", "--std", "1"], "no list of numbers"),
+        (["--mean", "0.5", "--std", "0.5"], "give --mean and --std, one number for each"),
+        (["--overlays", "{folder}/none/maps"], "no folder"),
         (["--output", "{folder}/none/map.png"], "no folder"),
         (["--output", "{folder}"], "must end in .png"),
         (["--output", "{folder}/map.txt"], "must end in .png"),
@@ -357,3 +371,284 @@ def test_what_goes_wrong_within_a_command_is_one_line(
     monkeypatch.setattr("xaicore.cli.explain.run", failing)
     assert main(["explain", str(flower), "-o", "map.png"]) == code
     assert capsys.readouterr().err.endswith(words)
+
+
+# Own networks, several pictures, several methods --------------------------------------------------
+
+OWN = """
+import torch, xaicore as xc
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, channels=3, classes=3):
+        super().__init__()
+        torch.manual_seed(1)
+        self.body = nn.Sequential(nn.Conv2d(channels, 8, 3, padding=1), nn.ReLU())
+        self.head = nn.Linear(8, classes)
+    def forward(self, x): return self.head(self.body(x).mean((2, 3)))
+
+class Broken(Net):
+    def forward(self, x): return self.hed(x)
+
+class Interrupted(Net):
+    def forward(self, x): raise KeyboardInterrupt
+
+def colour(): return Net().eval()
+def grey(): return Net(1).eval()
+def binary(): return Net(classes=1).eval()
+def broken(): return Broken().eval()
+def interrupted(): return Interrupted().eval()
+def flat():
+    net = Net().eval()
+    nn.init.zeros_(net.body[0].weight)
+    return net
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder, which is the current one, with a module of networks and a folder of pictures."""
+    (tmp_path / "nets.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "nets", raising=False)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for index, size in enumerate([(40, 30), (24, 36), (30, 30)]):
+        bands = [Image.effect_noise(size, 90) for _ in range(3)]
+        Image.merge("RGB", bands).save(photos / f"{index}.png")
+    (photos / "notes.txt").write_text("no picture")
+    return tmp_path
+
+
+def explain(model: str, *words: str, picture: str = "photos/0.png") -> int:
+    options = ["--model", f"nets:{model}", "--layer", "body", *words]
+    return main(["explain", picture, "--method", "grad-cam", "-o", "map.png", *options])
+
+
+def test_a_folder_is_explained_by_several_methods(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    methods = ["--method", "grad-cam,saliency, centre", "--overlays", "maps"]
+    assert explain("colour", *methods, picture="photos") == 0
+    with Image.open("map.png") as figure:
+        assert figure.width > 1500
+        assert figure.height > 1200
+    names = [f"{i}.{method}" for i in range(3) for method in ("grad-cam", "saliency", "centre")]
+    assert sorted(path.stem for path in (place / "maps").iterdir()) == sorted(names)
+    for index, size in enumerate([(40, 30), (24, 36), (30, 30)]):
+        with Image.open(f"maps/{index}.saliency.png") as overlay:
+            assert overlay.size == size
+    printed = capsys.readouterr().out
+    assert printed.count("nets:colour predicts") == 3
+    assert printed.count("saliency explains class") == 3
+
+
+def test_raw_maps_are_written_as_arrays(place: Path) -> None:
+    assert explain("colour", "-o", "map.npy") == 0
+    assert np.load("map.npy").shape == (1, 1, 30, 40)
+    assert explain("colour", "--method", "grad-cam,saliency", "-o", "m.npz", picture="photos") == 0
+    with np.load("m.npz") as maps:
+        assert set(maps) == {f"{i}.png/{m}" for i in range(3) for m in ("grad-cam", "saliency")}
+        assert maps["1.png/grad-cam"].shape == (1, 36, 24)
+
+
+def test_pictures_of_one_name_are_kept_apart(place: Path) -> None:
+    shutil.copytree(place / "photos", place / "more")
+    command = ["explain", "photos", "more", "--model", "nets:colour", "--layer", "body"]
+    command += ["--method", "grad-cam", "--overlays", "maps", "-o", "m.npz"]
+    assert main(command) == 0
+    assert len(list((place / "maps").iterdir())) == 6
+    assert len(np.load("m.npz")) == 6
+
+
+def test_a_bad_picture_among_others_is_left_out_aloud(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "photos" / "0a.png").write_text("no picture")
+    assert explain("colour", picture="photos") == 1
+    told = capsys.readouterr()
+    assert told.err.count("\n") == 1
+    assert "0a.png is left out: " in told.err
+    assert told.out.count("predicts") == 3
+
+
+def test_a_folder_without_pictures_is_refused(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "empty").mkdir()
+    command = ["explain", "empty", "--model", "nets:colour", "-o", "map.png"]
+    assert "no picture in the folder empty" in refused(command, capsys)
+
+
+def test_one_logit_is_explained_under_a_sigmoid(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain("binary") == 2
+    assert "activation" in capsys.readouterr().err
+    assert explain("binary", "--activation", "sigmoid", "--target", "0") == 0
+    assert "explains class 0 (0)" in capsys.readouterr().out
+
+
+def test_one_channel_is_explained_with_its_mean(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain("grey") == 2
+    told = capsys.readouterr().err
+    assert "the network takes 1 channels, not 3: give --mean and --std" in told
+    assert explain("grey", "--mean", "0.5", "--std", "0.25") == 0
+
+
+def test_evaluate_has_the_same_options(place: Path) -> None:
+    words = ["--images", "photos", "--methods", "grad-cam", "--layer", "body", "-o", "run"]
+    command = ["evaluate", "--model", "nets:binary", "--activation", "sigmoid", *words]
+    normal = ["--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25"]
+    assert main([*command, *normal]) == 0
+
+
+def test_constant_maps_are_counted(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    methods = ["--method", "grad-cam,centre"]
+    assert explain("flat", *methods, picture="photos") == 0
+    assert "3 of 6 maps are constant" in capsys.readouterr().out
+
+
+def test_where_a_transform_looks_is_said_to_be_unknown(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (place / "nets.py").open("a") as file:
+        file.write(
+            "def odd():\n"
+            "    from torchvision.transforms.v2.functional import pil_to_tensor as pixels\n"
+            "    cut = lambda picture: pixels(picture.crop((0, 0, 16, 16))) / 255\n"
+            "    return xc.Classifier(Net().eval(), layer='body', transform=cut)\n"
+        )
+    assert explain("odd", "--overlays", "maps") == 0
+    assert "where its transform looks is unknown" in capsys.readouterr().out
+    with Image.open("maps/0.grad-cam.png") as overlay:
+        assert overlay.size == (16, 16)
+
+
+def test_what_weights_were_wrapped_in_is_one_line(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [sys.executable, "-c"]
+    code = "import torch, nets; s = nets.colour().state_dict(); "
+    code += "torch.save({'model': {'module.' + k: v for k, v in s.items()}}, 'net.pt')"
+    subprocess.run([*command, code], check=True)
+    told = started("explain", "photos/0.png", *MINE, "--weights", "net.pt")
+    assert told.returncode == 0
+    line = "xaicore: warning: net.pt: the weights were found under 'model' and the prefix 'module.'"
+    assert told.stderr.decode() == f"{line}\n"
+
+
+# The last line of defence -------------------------------------------------------------------------
+
+MINE = ("--model", "nets:colour", "--layer", "body", "--method", "grad-cam", "-o", "map.png")
+
+
+def started(*words: str, **settings: Any) -> subprocess.CompletedProcess[bytes]:
+    """Run the command line in another process."""
+    command = [sys.executable, "-m", "xaicore", *words]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
+    return subprocess.run(command, check=False, **streams)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "cp1251", "ascii", "cp437", "utf-8"])
+def test_any_console_can_print_it(encoding: str, place: Path) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    (place / "photos" / "0.png").rename(place / "photos" / "ä → 文.png")
+    done = started("explain", "photos/ä → 文.png", *MINE, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert b"40" in done.stdout
+    failed = started("explain", "文.png", *MINE, env=environment)
+    assert failed.returncode == 2
+    assert failed.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("words", ["--help", "methods", "--version"])
+def test_a_reader_that_has_gone_is_no_error(words: str, place: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = started(*words.split(), stdout=writing)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_pipe_that_breaks_within_a_command_is_an_error(
+    flower: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the reader of what is printed may go."""
+
+    def failing(_: object) -> None:
+        raise BrokenPipeError("a process that reads pictures has gone")
+
+    monkeypatch.setattr("xaicore.cli.explain.run", failing)
+    assert "has gone" in refused(["explain", str(flower), "-o", "map.png"], capsys)
+
+
+def test_ctrl_c_within_the_network_is_130(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain("interrupted") == 130
+    assert capsys.readouterr().err == "\nstopped\n"
+
+
+def test_an_error_of_the_users_network_is_one_line_with_its_place(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain("broken") == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "AttributeError: 'Broken' object has no attribute 'hed'" in told
+    assert "nets.py, line 14" in told
+    assert "--traceback shows more" in told
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_traceback_is_shown_on_demand(
+    first: bool, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["explain", "photos/0.png", "--model", "nets:broken", "--layer", "body"]
+    command += ["--method", "grad-cam", "-o", "map.png"]
+    command = ["--traceback", *command] if first else [*command, "--traceback"]
+    assert main(command) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("Traceback (most recent call last)")
+    assert "return self.hed(x)" in told
+
+
+def test_progress_is_shown_of_what_takes_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a terminal, also while one map is computed; before that nothing."""
+    monkeypatch.setattr("xaicore.cli.explain.QUIET", 0.05)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with _progress(3):
+        pass
+    assert "0/3" not in capsys.readouterr().err
+    with _progress(3):
+        time.sleep(0.3)
+    assert "0/3" in capsys.readouterr().err
+
+
+# What is printed in README ------------------------------------------------------------------------
+
+
+def test_the_photograph_of_the_readme_is_explained_as_printed(
+    root: Path, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With random weights, and Opti-CAM in two steps."""
+    section = (root / "README.md").read_text(encoding="utf-8").split("\n## ")[2]
+    assert section.startswith("Explain a photograph")
+    state = models.resnet18(weights=None).state_dict()
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: state)
+    short = replace(opticam.PRESETS["paper"], iterations=2)
+    monkeypatch.setitem(opticam.PRESETS, "paper", short)
+    (place / "photos" / "0.png").rename(place / "photo.jpg")
+    commands = re.findall(r"^xaicore (explain .*)$", section, re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        assert main(command.split()) == 0
+    assert len(list((place / "maps").iterdir())) == 4
+    (snippet,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(snippet, names)
+    assert names["pixels"].shape == (1, 3, 224, 224)
+    assert names["found"].name == "tabby"

@@ -28,7 +28,11 @@ class CAMExplainer(Explainer):
         Args:
             captured: what ``capture`` shows of this method's classifier.
         """
-        return self.saliency(finite(self._map(captured)), captured.images.shape[-2:])
+        return self.saliency(self.raw_of(captured), captured.images.shape[-2:])
+
+    def raw_of(self, captured: Capture) -> Tensor:
+        """Return the raw map ``(B, 1, h, w)`` of captured images, as ``raw`` gives it."""
+        return finite(self._map(captured))
 
     def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
         return self._map(capture(self.classifier, images, targets))

@@ -8,7 +8,14 @@ import sys
 from torch import Tensor
 
 from xaicore.classifier import Classifier
-from xaicore.cli.subject import classifier_of, images_of, layer_proposed, method_of, settings_of
+from xaicore.cli.subject import (
+    classifier_of,
+    images_of,
+    layer_proposed,
+    method_of,
+    settings_of,
+    words,
+)
 from xaicore.evaluation.batch import Job, Settings
 from xaicore.evaluation.dataset import Items
 from xaicore.evaluation.engine import on_disk
@@ -50,11 +57,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> Run:
-    metrics = named(_words(options.metrics))
+    metrics = named(words(options.metrics))
     if not is_function(options.images):
         _check_truth(options, metrics)
-    settings = settings_of(_words(options.methods.lower()), options.set)
-    classifier = classifier_of(options, options.layer)
+    settings = settings_of(words(options.methods.lower()), options.set)
+    classifier = classifier_of(options)
     dataset = images_of(
         options.images,
         classifier.transform,
@@ -103,11 +110,6 @@ def _range(text: str | None) -> tuple[float, float] | None:
     except ValueError as error:
         raise ValueError(f"range: '{text}' is not LOW,HIGH, as 0,4095 is") from error
     return low, high
-
-
-def _words(text: str) -> list[str]:
-    """The words of a list with commas, each once, with or without spaces."""
-    return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
 def _batch_size(text: str) -> int | None:

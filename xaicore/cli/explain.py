@@ -3,98 +3,192 @@
 from __future__ import annotations
 
 import argparse
-import time
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
-import torch
-from matplotlib.backend_bases import FigureCanvasBase
-from torch import Tensor
+from tqdm import tqdm
 
-from xaicore import plot
-from xaicore.attribution import METHODS
+from xaicore.attribution import Explainer
 from xaicore.classifier import Classifier
-from xaicore.cli.subject import classifier_of, layer_proposed, method_of, settings_of
+from xaicore.cli.subject import (
+    channels_told,
+    classifier_of,
+    layer_proposed,
+    method_of,
+    settings_of,
+    words,
+)
+from xaicore.explanation import Explanation, check_suffix, explain_by, read_image, save
 from xaicore.files import check_output, replacing
 from xaicore.interpretation import FITTED
-from xaicore.masking import degenerate
-from xaicore.metrics.faithfulness import average_drop, average_gain, confidence
+from xaicore.metrics.faithfulness import average_drop, average_gain
 from xaicore.models.ca_stream import CAStream
-from xaicore.pictures import load_image
+from xaicore.pictures.file import suffixes
 
-TOP = 3
-"""How many predicted classes are printed."""
+FAILED = 1
+"""The exit code where some of the pictures could not be explained."""
+
+QUIET = 2.0
+"""Seconds before progress is shown."""
 
 
-def run(options: argparse.Namespace) -> None:
-    """Explain one picture: print what the network sees, write the overlay."""
-    _check_output(options.output)
-    if options.method in FITTED:
-        raise ValueError(f"'{options.method}' is fitted to a data set first: use it from Python")
-    settings = settings_of([options.method], options.set)[options.method]
-    picture = load_image(options.picture)
+def run(options: argparse.Namespace) -> int:
+    """Explain pictures: print what the network sees, write the maps; return the exit code."""
+    names = words(options.method.lower())
+    _check_outputs(options, names)
+    for name in names:
+        if name in FITTED:
+            raise ValueError(f"'{name}' is fitted to a data set first: use it from Python")
+    settings = settings_of(names, options.set)
+    paths = _paths(options.pictures)
     classifier = _classifier(options)
-    explainer = method_of(options.method, classifier, settings)
-    images = classifier.preprocess(picture).to(classifier.mean.device)
+    methods = {name: method_of(name, classifier, given) for name, given in settings.items()}
     target = None if options.target is None else classifier.class_index(options.target)
 
-    with torch.no_grad():
-        logits = classifier(images)
-    chosen = int(logits.argmax()) if target is None else target
-    with layer_proposed(classifier, lambda: images):
-        began = time.perf_counter()
-        maps = explainer(images, chosen)
-        seconds = time.perf_counter() - began
-    p, o = confidence(classifier, images, maps, chosen)
-
-    name = _class_name(classifier, chosen)
-    _write(options, images[0], maps[0], name)
-    print(f"{options.picture}: {picture.width} × {picture.height} pixels, {options.model} predicts")
-    for line in _predictions(classifier, logits):
-        print(line)
-    print(f"{options.method} explains {name} ({chosen}): p = {p.item():.3f}, masked {o.item():.3f}")
-    print(
-        f"average drop {100 * average_drop(p, o).item():.1f} %, "
-        f"average gain {100 * average_gain(p, o).item():.1f} %"
-    )
-    if degenerate(maps).any():
-        print(f"1 of 1 maps of {options.method} is constant: it points nowhere")
-    print(f"{options.output} written; the map took {seconds:.2f} s")
+    rows: dict[str, list[Explanation]] = {}
+    failures: list[str] = []
+    with _progress(len(paths) * len(methods)) as bar:
+        for path in paths:
+            bar.set_description(path.name, refresh=False)
+            try:
+                rows[str(path)] = _explained(classifier, path, methods, target, bar)
+            except (ValueError, OSError) as error:
+                if len(paths) == 1 or (not rows and path == paths[-1]):
+                    raise
+                failures.append(f"{path} is left out: {' '.join(str(error).split())}")
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    for place, row in rows.items():
+        _tell(place, options.model, dict(zip(methods, row, strict=True)))
+    _tell_constant([found for row in rows.values() for found in row])
+    _write(options, rows, names)
+    return FAILED if failures else 0
 
 
-def _check_output(path: Path) -> None:
-    """Refuse an output that could not be written, before anything is computed."""
-    known = FigureCanvasBase.get_supported_filetypes()
-    if path.suffix.lstrip(".").lower() not in known:
-        raise ValueError(f"output: {path} must end in .png, .jpg, .webp, .pdf or .svg")
-    check_output(path)
+def _check_outputs(options: argparse.Namespace, names: Sequence[str]) -> None:
+    """Refuse outputs that could not be written, before anything is computed."""
+    check_suffix(options.output)
+    check_output(options.output)
+    if options.output.suffix.lower() == ".npy" and len(names) > 1:
+        raise ValueError("output: .npy holds the maps of one method: write .npz for several")
+    if options.overlays is not None and not options.overlays.parent.is_dir():
+        raise FileNotFoundError(f"overlays: there is no folder {options.overlays.parent}")
+
+
+def _paths(given: Sequence[Path]) -> list[Path]:
+    """The pictures, each once, with those of folders in their order."""
+    found: list[Path] = []
+    for place in given:
+        if not place.is_dir():
+            found.append(place)
+            continue
+        inside = sorted(p for p in place.iterdir() if p.suffix.lower() in suffixes())
+        visible = [path for path in inside if path.is_file() and path.name[0] != "."]
+        if not visible:
+            raise ValueError(f"there is no picture in the folder {place}")
+        found += visible
+    return list(dict.fromkeys(found))
 
 
 def _classifier(options: argparse.Namespace) -> Classifier:
-    classifier = classifier_of(options, options.layer)
+    classifier = classifier_of(options)
     return classifier if options.stream is None else CAStream.load(classifier, options.stream)
 
 
-def _write(options: argparse.Namespace, image: Tensor, saliency: Tensor, name: str) -> None:
-    """Write what the network sees and the map over it, side by side."""
-    figure = plot.grid(
-        {"": [plot.pixels(image), plot.blend(image, saliency)]},
-        [f"what {options.model} sees", f"{METHODS[options.method].label}: {name}"],
-        tile=3.2,
-        colorbar=True,
-    )
-    with replacing(options.output) as file:
-        figure.savefig(file, dpi=150, bbox_inches="tight")
+def _explained(
+    classifier: Classifier,
+    path: Path,
+    methods: dict[str, Explainer],
+    target: int | None,
+    bar: tqdm,
+) -> list[Explanation]:
+    found = []
+    with (
+        channels_told(classifier),
+        layer_proposed(classifier, lambda: read_image(path, classifier)),
+    ):
+        for explanation in explain_by(classifier, path, list(methods.values()), target):
+            found.append(explanation)
+            bar.update()
+    return found
 
 
-def _class_name(classifier: Classifier, index: int) -> str:
-    return classifier.classes[index] if classifier.classes else f"class {index}"
+@contextmanager
+def _progress(total: int) -> Iterator[tqdm]:
+    """Show a bar, with the time it has taken, once it takes long; silent without a terminal."""
+    done = Event()
+    bar = tqdm(total=total, unit=" maps", delay=QUIET, disable=None, dynamic_ncols=True)
+
+    def tick() -> None:
+        pause = QUIET
+        while not done.wait(pause):
+            bar.refresh()
+            pause = 1.0
+
+    ticking = Thread(target=tick, daemon=True)
+    if not bar.disable:
+        ticking.start()
+    try:
+        yield bar
+    finally:
+        done.set()
+        if not bar.disable:
+            ticking.join()
+        bar.close()
 
 
-def _predictions(classifier: Classifier, logits: Tensor) -> list[str]:
-    """Return one line for each of the most probable classes."""
-    best = logits[0].topk(min(TOP, logits.shape[1])).indices
-    values = classifier.probability(logits.expand(len(best), -1), best)
-    return [
-        f"  {100 * value:5.1f} %  {_class_name(classifier, index)} ({index})"
-        for index, value in zip(best.tolist(), values.tolist(), strict=True)
-    ]
+def _tell(place: str, model: str, row: dict[str, Explanation]) -> None:
+    """Print what the network predicts, and what each method says of it."""
+    first = next(iter(row.values()))
+    width, height = first.photograph.size
+    print(f"{place}: {width} × {height} pixels, {model} predicts")
+    for name, index, value in first.top:
+        print(f"  {100 * value:5.1f} %  {name} ({index})")
+    if first.frame is None:
+        print("where its transform looks is unknown: maps are drawn over what the network sees")
+    for name, found in row.items():
+        drop, gain = (
+            100 * score(found.p, found.o).item()  # type: ignore[arg-type]
+            for score in (average_drop, average_gain)
+        )
+        print(
+            f"{name} explains {found.name} ({found.target}): p = {found.p:.3f}, masked "
+            f"{found.o:.3f}; average drop {drop:.1f} %, average gain {gain:.1f} %; "
+            f"the map took {found.seconds:.2f} s"
+        )
+
+
+def _tell_constant(found: Sequence[Explanation]) -> None:
+    constant = sum(explanation.constant for explanation in found)
+    if constant:
+        print(f"{constant} of {len(found)} maps are constant: they point nowhere")
+
+
+def _write(
+    options: argparse.Namespace, rows: dict[str, list[Explanation]], names: Sequence[str]
+) -> None:
+    called = _short(list(rows), "name")
+    many = len(rows) > 1 or len(names) > 1
+    save({called[place] if many else "": row for place, row in rows.items()}, options.output)
+    print(f"{options.output} written")
+    if options.overlays is None:
+        return
+    options.overlays.mkdir(exist_ok=True)
+    called = _short(list(rows), "stem")
+    for place, row in rows.items():
+        for name, found in zip(names, row, strict=True):
+            path = options.overlays / f"{called[place]}.{name}.png"
+            with replacing(path) as part:
+                found.overlay().save(part)
+            print(f"{path} written")
+
+
+def _short(places: Sequence[str], part: str) -> dict[str, str]:
+    """The names of files without their folders, or with them where two are the same."""
+    short = [getattr(Path(place), part) for place in places]
+    unique = len(set(short)) == len(short)
+    flat = ["_".join(p for p in Path(place).parts if p.strip("/.")) for place in places]
+    return dict(zip(places, short if unique else flat, strict=True))

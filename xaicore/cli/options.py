@@ -20,6 +20,15 @@ FUNCTION = "package.module:function of your own"
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
+    def __init__(self, *given: Any, **settings: Any) -> None:
+        super().__init__(*given, **settings)
+        self.add_argument(
+            "--traceback",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="after an error, show where it arose",
+        )
+
     def error(self, message: str) -> NoReturn:
         """Print the message and leave with code 2."""
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
@@ -62,18 +71,30 @@ def _later(module: str) -> Command:
 
 
 def _explain(commands: Any) -> None:
-    parser = commands.add_parser("explain", help="explain one picture")
+    parser = commands.add_parser(
+        "explain",
+        help="explain pictures",
+        description="Explain pictures by one method or several, and draw the maps over them.",
+    )
     parser.set_defaults(run=_later("explain"))
     add = parser.add_argument
-    add("picture", type=Path, help="a photograph: JPEG, PNG, …")
-    add("--method", default="opti-cam", help="see `xaicore methods`")
+    add("pictures", type=Path, nargs="+", help="photographs, or folders of them: JPEG, PNG, …")
+    add("--method", default="opti-cam", help="names, with commas: see `xaicore methods`")
     _model(parser, default="resnet18")
-    _layer(parser)
+    _network(parser)
     _settings(parser)
     _device(parser)
     add("--stream", type=Path, help="a stream of `xaicore train ca-stream`")
     add("--target", help="class to explain, by name or number; default: predicted")
-    add("-o", "--output", type=Path, required=True, help="picture to write")
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help="what to write: a picture to share (.png, .jpg, .pdf, …), a row for each photograph; "
+        "or the raw maps (.npy of one method, .npz of several)",
+    )
+    add("--overlays", type=Path, help="folder for each map over its photograph, in full size")
 
 
 def _evaluate(commands: Any) -> None:
@@ -86,7 +107,7 @@ def _evaluate(commands: Any) -> None:
     parser.set_defaults(run=_later("evaluate"))
     subject = parser.add_argument_group("what is explained")
     _model(subject)
-    _layer(subject)
+    _network(subject)
     _images(subject)
     subject.add_argument(
         "--boxes",
@@ -206,8 +227,21 @@ def _model(parser: Place, default: str | None = None) -> None:
     )
 
 
-def _layer(parser: Place) -> None:
-    parser.add_argument("--layer", help="the layer a CAM looks at; default: the last spatial one")
+def _network(parser: Place) -> None:
+    """What is said of a network that does not say it itself."""
+    add = parser.add_argument
+    add("--layer", help="the layer a CAM looks at; default: the last spatial one")
+    add("--activation", help="softmax: one class of many (default); sigmoid: several, or one logit")
+    told = "of each channel, with commas, for pixels from 0 to 1; as many as there are channels"
+    add("--mean", type=_numbers, help=f"mean {told}; default: ImageNet's, or the network's own")
+    add("--std", type=_numbers, help="standard deviation of each channel")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of numbers like 0.5,0.5") from None
 
 
 def _images(parser: Place) -> None:

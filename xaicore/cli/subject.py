@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from ast import literal_eval
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,10 +20,17 @@ from xaicore.models.named import is_function, made, named_classifier, spatial_la
 from xaicore.pictures import pictures
 from xaicore.processes import device_named
 
+SETTINGS = ("layer", "mean", "std", "activation")
+"""Options that say of a network what it does not say itself; not every command has them."""
 
-def classifier_of(options: argparse.Namespace, layer: str | None = None) -> Classifier:
+CHANNELS = re.compile(r"to have (\d+) channels, but got (\d+) channels")
+"""What torch says of a convolution that receives other images."""
+
+
+def classifier_of(options: argparse.Namespace) -> Classifier:
     """Return the classifier that ``--model`` names, on its device."""
-    classifier = named_classifier(options.model, options.weights, layer)
+    settings = {name: getattr(options, name, None) for name in SETTINGS}
+    classifier = named_classifier(options.model, options.weights, **settings)
     return classifier.to(device_named(options.device))
 
 
@@ -63,6 +71,11 @@ def images_of(
     return found if limit is None else Subset(found, range(min(limit, len(found))))
 
 
+def words(text: str) -> list[str]:
+    """The words of a list with commas, each once, with or without spaces."""
+    return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+
+
 def settings_of(names: Sequence[str], given: Sequence[str]) -> dict[str, dict[str, object]]:
     """Return the settings of each method, checked against what it knows.
 
@@ -101,6 +114,21 @@ def method_of(name: str, classifier: Classifier, settings: Mapping[str, object])
     except TypeError as error:
         given = ", ".join(f"{key}={value!r}" for key, value in settings.items())
         raise ValueError(f"--set: {name} cannot be made with {given}: {error}") from error
+
+
+@contextmanager
+def channels_told(classifier: Classifier) -> Iterator[None]:
+    """Say, inside, which options are missing where a network takes other channels."""
+    try:
+        yield
+    except RuntimeError as error:
+        wanted = CHANNELS.search(str(error))
+        if wanted is None or int(wanted[2]) != classifier.channels:
+            raise
+        raise ValueError(
+            f"the network takes {wanted[1]} channels, not {wanted[2]}: give --mean and --std, one "
+            "number for each channel, with commas"
+        ) from error
 
 
 @contextmanager

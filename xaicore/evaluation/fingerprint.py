@@ -30,12 +30,15 @@ def model(classifier: Classifier) -> dict[str, object]:
     """Return what identifies a classifier: its structure, its weights, the layer it shows."""
     state = classifier.net.state_dict()
     numbers = [part for name, value in state.items() for part in (name, value)]
-    return {
+    known: dict[str, object] = {
         "network": type(classifier.net).__name__,
         "structure": digest([repr(classifier.net)]),
         "weights": digest([*numbers, classifier.mean, classifier.std]),
         "layer": classifier.layer_name,
     }
+    if classifier.activation != "softmax":
+        known["activation"] = classifier.activation
+    return known
 
 
 def method(explainer: Explainer | Tensor) -> dict[str, object]:

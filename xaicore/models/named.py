@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from xaicore.attribution.capture import hooked
-from xaicore.classifier import Classifier, load_weights
+from xaicore.classifier import Classifier
 from xaicore.models.timm import from_timm
+from xaicore.weights import load_weights
 
 TIMM = "timm/"
 """What stands before the name of a network of timm."""
@@ -23,21 +25,33 @@ PROPOSED = 3
 
 
 def named_classifier(
-    name: str, weights: Path | None = None, layer: str | None = None
+    name: str,
+    weights: Path | None = None,
+    layer: str | None = None,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    activation: str | None = None,
 ) -> Classifier:
     """Return a classifier in evaluation mode.
 
     Args:
         name: a network of torchvision; ``timm/NAME`` for one of timm; ``package.module:function``
             for a function that returns a ``Classifier``, or a network that expects ImageNet's
-            normalisation and pictures of the size they have.
+            normalisation, unless ``mean`` and ``std`` are given, and pictures of the size they
+            have.
         weights: a state dict, read with ``weights_only``. ``None``: those the network comes with.
         layer: the layer a CAM looks at. ``None``: the one the classifier knows.
+        mean: mean of each channel, in pixels of ``[0, 1]``. ``None``: the classifier's own.
+        std: standard deviation of each channel.
+        activation: ``"softmax"`` or ``"sigmoid"``. ``None``: the classifier's own.
 
     Raises:
         ValueError: there is no such network, function, layer, or the weights do not fit.
         OSError: weights cannot be read or downloaded.
     """
+    if (mean is None) != (std is None):
+        raise ValueError("mean and std belong together: give both, one number for each channel")
     if is_function(name):
         classifier = made_classifier(name, made("model", name))
         if weights is not None:
@@ -45,7 +59,9 @@ def named_classifier(
     else:
         build = from_timm if name.startswith(TIMM) else Classifier.from_torchvision
         classifier = build(name.removeprefix(TIMM), "DEFAULT" if weights is None else weights)
-    return classifier.eval() if layer is None else _looking_at(classifier, layer).eval()
+    asked = {"layer": layer, "mean": mean, "std": std, "activation": activation}
+    given = {key: value for key, value in asked.items() if value is not None}
+    return (_with(classifier, given) if given else classifier).eval()
 
 
 def is_function(name: str) -> bool:
@@ -121,13 +137,14 @@ def spatial_layers(classifier: Classifier, images: Tensor) -> list[str]:
     return found[:PROPOSED]
 
 
-def _looking_at(classifier: Classifier, layer: str) -> Classifier:
-    return Classifier(
-        classifier.net,
-        classifier.mean.flatten().tolist(),
-        classifier.std.flatten().tolist(),
-        layer,
-        classifier.classes,
-        classifier.transform,
-        classifier.activation,
-    )
+def _with(classifier: Classifier, given: dict[str, Any]) -> Classifier:
+    """The same network with other settings."""
+    own: dict[str, Any] = {
+        "mean": classifier.mean.flatten().tolist(),
+        "std": classifier.std.flatten().tolist(),
+        "layer": classifier.layer_name,
+        "classes": classifier.classes,
+        "transform": classifier.transform,
+        "activation": classifier.activation,
+    }
+    return Classifier(classifier.net, **(own | given))

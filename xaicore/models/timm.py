@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from xaicore.classifier import Classifier, hint, load_weights, to_pixels
+from xaicore.classifier import Classifier, hint, to_pixels
+from xaicore.weights import classes_in, fill, read_weights
 
 if TYPE_CHECKING:
     from torchvision.transforms import v2
@@ -40,7 +41,8 @@ def from_timm(name: str, weights: str | Path | None = "DEFAULT") -> Classifier:
     Args:
         name: a timm classification network, for example ``"deit_base_patch16_224"``.
         weights: ``"DEFAULT"`` downloads timm's weights, ``None`` leaves the network random,
-            anything else is the path of a state dict saved by ``torch.save``.
+            anything else is the path of a state dict saved by ``torch.save``; one of another
+            number of classes makes a network of so many.
 
     Raises:
         ImportError: timm is not installed.
@@ -54,7 +56,12 @@ def from_timm(name: str, weights: str | Path | None = "DEFAULT") -> Classifier:
         raise ValueError(f"timm has no network called '{name}'{hint(name, timm.list_models())}")
     net = timm.create_model(name, pretrained=weights == "DEFAULT")
     if weights not in ("DEFAULT", None):
-        load_weights(net, Path(str(weights)))
+        path = Path(str(weights))
+        state = read_weights(net, path)
+        count = classes_in(state, net)
+        if count not in (None, net.num_classes):
+            net = timm.create_model(name, num_classes=count)
+        fill(net, state, path)
     settings = timm.data.resolve_model_data_config(net)
     layer = class_token_layer(net)
     return Classifier(

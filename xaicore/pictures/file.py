@@ -70,7 +70,7 @@ def load_image(path: str | Path, channels: int = 3, scale: Range | None = None) 
     check_reading(channels, scale)
     image, kind = opened(path)
     try:
-        return _with_channels(_of_8_bits(image, kind, scale), channels)
+        return with_channels(_of_8_bits(image, kind, scale), channels)
     except ValueError as error:
         raise ValueError(f"{path} {error}") from error
 
@@ -130,7 +130,12 @@ def _of_8_bits(image: Image.Image, kind: str, scale: Range | None) -> Image.Imag
     return Image.fromarray(np.rint((values - low) / (high - low) * 255).astype(np.uint8))
 
 
-def _with_channels(image: Image.Image, channels: int) -> Image.Image:
+def with_channels(image: Image.Image, channels: int) -> Image.Image:
+    """Return a picture of 8 bits with so many channels; transparency becomes white.
+
+    Raises:
+        ValueError: it has other bands, and they are neither 1 nor 3 that are asked for.
+    """
     mode = PLAIN.get(channels)
     if mode is None:
         if len(image.getbands()) != channels:

@@ -8,7 +8,8 @@ from torchvision.transforms import v2
 
 from xaibook.flowers.dataset import class_names
 from xaibook.flowers.network import SmallResNet
-from xaicore.classifier import Classifier, load_weights, to_pixels
+from xaicore.classifier import Classifier, to_pixels
+from xaicore.weights import load_weights
 
 FLOWER_MEAN = (0.443, 0.502, 0.403)
 FLOWER_STD = (0.222, 0.203, 0.217)

@@ -8,10 +8,11 @@ from xaibook.flowers.dataset import Flowers, training_set, validation_set
 from xaibook.flowers.network import SmallResNet
 from xaibook.flowers.trained import FLOWER_MEAN, FLOWER_STD
 from xaibook.flowers.training import save_weights, train_flowers
-from xaicore.classifier import Classifier, load_weights
+from xaicore.classifier import Classifier
 from xaicore.cli.main import run
 from xaicore.training import loop
 from xaicore.training.loop import accuracy
+from xaicore.weights import load_weights
 
 
 def same(one, other):
