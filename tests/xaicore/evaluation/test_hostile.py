@@ -218,6 +218,11 @@ def checkpoint(case: Case) -> None:
     case.options["--weights"] = str(case.folder / "checkpoint.pt")
 
 
+def foreign_checkpoint(case: Case) -> None:
+    torch.save({"state_dict": {"fc.w": torch.ones(2)}}, case.folder / "checkpoint.pt")
+    case.options["--weights"] = str(case.folder / "checkpoint.pt")
+
+
 class Payload:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.system, ("touch ran-the-payload",)
@@ -354,7 +359,8 @@ CASES: dict[str, tuple[Spoil, int, str]] = {
     "a layer that does not exist": (option("--layer", "99"), 2, "no module called '99'"),
     "a layer that is no map": (option("--layer", "8"), 1, "not a feature map"),
     "weights that run code": (option("--weights", "{folder}/evil.pt"), 2, "not a file of weights"),
-    "weights inside a checkpoint": (checkpoint, 2, "it has no 0.weight; it has state_dict, epoch"),
+    "weights inside a checkpoint": (checkpoint, 0, ""),
+    "a checkpoint of another network": (foreign_checkpoint, 2, "it has no 0.weight; it has fc.w"),
     "a method for another network": (option("--methods", "grad-cam,rollout"), 1, "self-attention"),
     "an unknown method": (option("--methods", "grad-kam"), 2, "did you mean grad-cam"),
     "an unknown metric": (option("--metrics", "adc"), 2, "did you mean"),
