@@ -528,6 +528,7 @@ def test_where_a_transform_looks_is_said_to_be_unknown(
         assert overlay.size == (16, 16)
 
 
+@pytest.mark.starts
 def test_what_weights_were_wrapped_in_is_one_line(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
