@@ -15,19 +15,11 @@ from torch import Tensor, nn
 from torchvision import models
 
 import xaicore as xc
+from tests.networks import QUICK
 from xaicore.attribution import METHODS
 from xaicore.classifier import Classifier
 
 NO_TOKENS = [name for name, method in METHODS.items() if method.family != "attention"]
-QUICK = {
-    "opti-cam": {"iterations": 2},
-    "rise": {"masks": 6},
-    "occlusion": {"window": 4, "stride": 4},
-    "extremal-perturbation": {"iterations": 2},
-    "integrated-gradients": {"steps": 2},
-    "smoothgrad": {"samples": 2},
-    "gradient-shap": {"samples": 2},
-}
 
 
 def network(channels: int = 3, classes: int = 4) -> nn.Sequential:
