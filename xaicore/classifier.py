@@ -186,8 +186,12 @@ class Classifier(nn.Module):
         return normalised if parameter is None else normalised.to(parameter.dtype)
 
     def preprocess(self, picture: Image.Image) -> Tensor:
-        """Return a picture as the network expects it: ``(1, channels, H, W)`` in ``[0, 1]``."""
-        return self.transform(picture.convert("L" if self.channels == 1 else "RGB"))[None]
+        """Return a picture as the network expects it: ``(1, channels, H, W)`` in ``[0, 1]``.
+
+        One of other channels than 1 and 3 keeps its bands; ``xc.read_image`` checks what they are.
+        """
+        mode = {1: "L", 3: "RGB"}.get(self.channels, picture.mode)
+        return self.transform(picture.convert(mode))[None]
 
     def class_index(self, name: str) -> int:
         """Return the index of a class given by name or number.

@@ -25,7 +25,8 @@ from xaicore.framing import Box, framed
 from xaicore.interpretation import FITTED
 from xaicore.masking import degenerate, mask
 from xaicore.pictures import load_image
-from xaicore.pictures.file import with_channels
+from xaicore.pictures.bands import Range, as_bands
+from xaicore.pictures.file import Picture, check_range, of_8_bits, transformed, with_channels
 
 TOP = 3
 """How many predicted classes are told."""
@@ -42,7 +43,7 @@ DOTS = 150
 MOST = 6000
 """The most pixels of a figure in each direction."""
 
-Source = str | Path | Image.Image
+Source = str | Path | Image.Image | np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,8 @@ class Explanation:
     Attributes:
         method: the name of the method.
         label: how it is written.
-        photograph: the photograph, upright, with the channels that the network takes.
+        photograph: the photograph, upright, as it is drawn: grey for one channel, as is the mean
+            of two; of more than three channels the first three are red, green and blue.
         image: its pixels as the network takes them, ``(channels, H, W)`` in ``[0, 1]``.
         raw: the method's map before upsampling and normalisation, ``(1, h, w)``.
         saliency: the map ``(1, H, W)`` in ``[0, 1]``.
@@ -131,20 +133,26 @@ class Explanation:
         save({"": [self]}, path)
 
 
-def read_image(picture: Source, model: Classifier) -> Tensor:
+def read_image(picture: Source, model: Classifier, scale: Range | None = None) -> Tensor:
     """Return a picture as a network takes it: pixels ``(1, channels, H, W)`` in ``[0, 1]``.
 
     Args:
         picture: the path of a file in any format Pillow reads, or a picture of Pillow's. It is
             turned upright as its camera recorded it, transparency becomes white, and a network of
-            one channel takes it as grey.
+            one channel takes it as grey. For a network of other channels than 1 and 3 it must have
+            so many bands. A file may also hold an array, ``.npy`` or ``.npz``, or, with tifffile
+            installed, be a TIFF of any number of bands; an array itself is ``(channels, H, W)`` or
+            ``(H, W, channels)``.
         model: the classifier; its transform is applied, and the pixels are on its device.
+        scale: the values that become 0 and 1 in a picture of more than 8 bits. ``None``: 0 and
+            65535 for 16 bits; others have no usual range.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no whole picture, or the network takes neither grey nor colour.
+        ValueError: it is no whole picture, its range is not known, or it has other bands than the
+            network has channels.
     """
-    return _pixels(_photograph(picture, model), model)
+    return _pixels(_picture(picture, model, scale), model)
 
 
 def explain_picture(
@@ -152,6 +160,7 @@ def explain_picture(
     picture: Source,
     method: str | Explainer = "opti-cam",
     target: str | int | None = None,
+    scale: Range | None = None,
 ) -> Explanation:
     """Explain a photograph.
 
@@ -172,12 +181,13 @@ def explain_picture(
         picture: as ``read_image`` takes it.
         method: the name of a method, one of ``METHODS``, or a method of this very classifier.
         target: the class to explain, by name or number. ``None``: the predicted one.
+        scale: as ``read_image`` takes it.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: picture, method, target or classifier cannot be used; the message says why.
     """
-    return next(explain_by(model, picture, [method], target))
+    return next(explain_by(model, picture, [method], target, scale))
 
 
 def explain_by(
@@ -185,14 +195,15 @@ def explain_by(
     picture: Source,
     methods: Sequence[str | Explainer],
     target: str | int | None = None,
+    scale: Range | None = None,
 ) -> Iterator[Explanation]:
     """Explain a photograph by each of several methods; what the network says of it is shared.
 
     The arguments and errors are those of ``explain_picture``.
     """
     explainers = [_explainer(model, method) for method in methods]
-    photograph = _photograph(picture, model)
-    images = _pixels(photograph, model)
+    whole = _picture(picture, model, scale)
+    photograph, images = _drawn(whole), _pixels(whole, model)
     wanted = None if target is None else model.class_index(str(target))
     check_inputs(model, images, wanted)
     began = time.perf_counter()
@@ -320,14 +331,34 @@ def _explainer(model: Classifier, method: str | Explainer) -> Explainer:
     return METHODS[method](model)
 
 
-def _photograph(picture: Source, model: Classifier) -> Image.Image:
+def _picture(picture: Source, model: Classifier, scale: Range | None) -> Picture:
+    if isinstance(picture, str | Path):
+        return load_image(picture, model.channels, scale)
+    check_range(scale)
+    try:
+        if isinstance(picture, Image.Image):
+            upright = ImageOps.exif_transpose(picture)
+            return with_channels(of_8_bits(upright, scale), model.channels)
+        if isinstance(picture, np.ndarray):
+            return as_bands(picture, model.channels, scale)
+    except ValueError as error:
+        raise ValueError(f"picture: it {error}") from error
+    raise ValueError(
+        "picture: give the path of a file, a picture of Pillow or an array of NumPy, not a "
+        f"{type(picture).__name__}"
+    )
+
+
+def _drawn(picture: Picture) -> Image.Image:
+    """A picture as it can be drawn."""
     if isinstance(picture, Image.Image):
-        return with_channels(ImageOps.exif_transpose(picture), model.channels)
-    return load_image(picture, model.channels)
+        return picture
+    shares = picture / 255 if picture.dtype == torch.uint8 else picture
+    return Image.fromarray(_bytes(plot.picture(shares)))
 
 
-def _pixels(photograph: Image.Image, model: Classifier) -> Tensor:
-    images = model.transform(photograph)[None].to(model.mean.device)
+def _pixels(picture: Picture, model: Classifier) -> Tensor:
+    images = transformed(model.transform, picture)[None].to(model.mean.device)
     if images.shape[1] != model.channels:
         raise ValueError(
             f"the network takes {model.channels} channels, and pictures give {images.shape[1]}: "

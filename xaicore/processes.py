@@ -102,6 +102,12 @@ def barrier() -> None:
         dist.barrier()
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory is short."""
+    short = MemoryError, torch.OutOfMemoryError
+    return isinstance(error, short) or "DefaultCPUAllocator" in str(error)
+
+
 def device_named(name: str | None) -> torch.device:
     """Return a device on which something can be computed.
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xaicore.attribution.capture import frozen, full_precision, gradients_on, hooked, own
+from xaicore.attribution.cuts import differentiating
 from xaicore.attribution.explainer import Explainer, resolve_targets
 from xaicore.attribution.relevance import RelevanceRules
 from xaicore.attribution.tokens import token_grid
@@ -90,16 +91,21 @@ class TIBAV(Explainer):
     cost = "2 (F + B)"
 
     def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
-        gradients, targets = self._gradients(images, targets)
-        with torch.autocast(images.device.type, enabled=False):
-            with RelevanceRules():
-                captured = capture_attention(self.classifier, images, differentiable=True)
-            relevances = captured.gradients(targets)
+        called = type(self.classifier.net).__name__
+        with differentiating(self.classifier, own(images), called, "the attention of every block"):
+            gradients, targets = self._gradients(images, targets)
+            relevances = self._relevances(images, targets)
         mixed = [
             (gradient * relevance).relu().mean(1) + _identity(gradient)
             for gradient, relevance in zip(gradients, relevances, strict=True)
         ]
         return _patches(_class_row(mixed), self.classifier, images)
+
+    def _relevances(self, images: Tensor, targets: Tensor) -> list[Tensor]:
+        with torch.autocast(images.device.type, enabled=False):
+            with RelevanceRules():
+                captured = capture_attention(self.classifier, images, differentiable=True)
+            return captured.gradients(targets)
 
     def _gradients(self, images: Tensor, targets: Tensor | None) -> tuple[list[Tensor], Tensor]:
         captured = capture_attention(self.classifier, images, differentiable=True)
@@ -131,7 +137,7 @@ class AttentionCapture(NamedTuple):
         r"""Return :math:`\partial y_c / \partial A` of each block; one backward, possible once."""
         with gradients_on():
             scores = self.logits.gather(1, own(targets)[:, None]).sum()
-            return list(torch.autograd.grad(scores, self.attentions, materialize_grads=True))
+            return list(torch.autograd.grad(scores, self.attentions))
 
 
 def capture_attention(

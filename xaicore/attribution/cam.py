@@ -90,7 +90,8 @@ class CAM(CAMExplainer):
         if head is None:
             raise ValueError(
                 "CAM needs logits that are a linear layer on the globally averaged output of layer "
-                f"'{self.classifier.layer_name}'; this network is not of that kind: use GradCAM"
+                f"'{self.classifier.layer_name}'; this network is not of that kind: "
+                "use GradCAM or AblationCAM"
             )
         return combine(head.weight[captured.targets], captured.features)
 

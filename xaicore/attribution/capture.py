@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -20,9 +20,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.hooks import RemovableHandle
 
+from xaicore.attribution.cuts import FREE, changes, differentiating
 from xaicore.attribution.explainer import resolve_targets
 from xaicore.attribution.tokens import from_grid, to_grid
 from xaicore.classifier import Classifier, hint, known_layer
+from xaicore.processes import out_of_memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +36,8 @@ class Capture:
         images: the images it ran on, ``(B, 3, H, W)``.
         targets: the classes to explain, ``(B,)``.
         leaf: the layer's output :math:`A` as a grid ``(B, K, h, w)``, requiring a gradient.
-        logits: the network's output ``(B, C)``, differentiable with respect to ``leaf`` alone.
+        logits: the network's output ``(B, C)``, differentiable with respect to ``leaf`` alone,
+            unless the network cuts its graph above the layer.
     """
 
     classifier: Classifier
@@ -55,19 +58,39 @@ class Capture:
         Cost: one backward from the logits to the layer, the first time it is asked for.
 
         Raises:
-            ValueError: the gradient of an image is zero everywhere.
+            ValueError: none arrives, for the network cuts its graph; or that of an image is zero
+                everywhere.
         """
-        with gradients_on():
+        with gradients_on(), self._differentiating():
             scores = self.logits.gather(1, self.targets[:, None]).sum()
             (gradient,) = torch.autograd.grad(scores, self.leaf)
         dead = (gradient == 0).flatten(1).all(1).nonzero()[:, 0].tolist()
         if dead:
             raise ValueError(
                 f"the gradient at layer '{self.classifier.layer_name}' is zero everywhere for "
-                f"image {dead[0]} of the batch ({len(dead)} in all): the class does not depend on "
-                f"this layer there; {_advice(self.classifier)}"
+                f"image {dead[0]} of the batch ({len(dead)} in all): {self._why_zero(dead[0])}"
             )
         return full_precision(gradient)
+
+    def _differentiating(self) -> AbstractContextManager[None]:
+        layer = self.classifier.layer_name
+        return differentiating(
+            partial(logits_above, self.classifier, own(self.images)),
+            own(self.leaf),
+            type(self.classifier.net).__name__,
+            f"layer '{layer}'",
+            f"; {_advice(self.classifier)}",
+        )
+
+    def looked_at(self) -> bool:
+        """Return whether the logits change with the layer's output; two forwards."""
+        return changes(partial(logits_above, self.classifier, own(self.images)), own(self.leaf))
+
+    def _why_zero(self, row: int) -> str:
+        image, features = (own(part)[row : row + 1] for part in (self.images, self.leaf))
+        if changes(partial(logits_above, self.classifier, image), features):
+            return f"the network is flat there, saturated, rounded or cut inside; {FREE}"
+        return f"the class does not depend on this layer there; {_advice(self.classifier)}"
 
 
 @contextmanager
@@ -134,38 +157,54 @@ def capture(classifier: Classifier, images: Tensor, targets: Tensor | None = Non
         ValueError: the layer runs never or more than once, its output is no feature map, the logits
             do not depend on it, or a class does not exist.
     """
+    with gradients_on():
+        try:
+            leaf, logits = _passed(classifier, images)
+        except RuntimeError as error:
+            if out_of_memory(error):
+                raise
+            with torch.no_grad():  # it may run where nothing is recorded
+                leaf, logits = _passed(classifier, images)
+        classes = own(resolve_targets(targets, logits.detach()))
+    captured = Capture(classifier, images, classes, leaf.requires_grad_(), logits)
+    if not logits.requires_grad and len(logits) and not captured.looked_at():
+        raise ValueError(
+            f"the logits do not depend on layer '{classifier.layer_name}'; {_advice(classifier)}"
+        )
+    return captured
+
+
+def _passed(classifier: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the layer's output as a leaf, and the logits that follow from it."""
     leaves: list[Tensor] = []
+    recorded = torch.is_grad_enabled()
 
     def replace(_module: nn.Module, _inputs: Any, output: Any) -> Tensor:
-        leaf = _grid(output, classifier, images).detach().requires_grad_()
-        leaves.append(leaf)
-        return from_grid(leaf.clone(), output)
+        with torch.inference_mode(False), torch.set_grad_enabled(recorded):
+            leaf = own(_grid(output, classifier, images)).requires_grad_(recorded)
+            leaves.append(leaf)
+            return from_grid(leaf.clone(), own(output))
 
-    with gradients_on(), hooked([classifier.layer], replace):
+    with hooked([classifier.layer], replace):
         logits = frozen(classifier)(own(images).contiguous(memory_format=torch.channels_last))
-        classes = own(resolve_targets(targets, logits.detach()))
     if len(leaves) != 1:
         raise ValueError(
             f"layer '{classifier.layer_name}' ran {len(leaves)} times in one forward pass; "
             "a CAM needs a layer that runs exactly once"
         )
-    if not logits.requires_grad:
-        raise ValueError(
-            f"the logits do not depend on layer '{classifier.layer_name}'; {_advice(classifier)}"
-        )
-    return Capture(classifier, images, classes, leaves[0], logits)
+    return leaves[0], logits
 
 
 @torch.no_grad()
-def logits_above(classifier: Classifier, image: Tensor, features: Tensor) -> Tensor:
-    """Return the logits ``(N, C)`` that follow from changed features of one image.
+def logits_above(classifier: Classifier, images: Tensor, features: Tensor) -> Tensor:
+    """Return the logits ``(N, C)`` that follow from changed features.
 
-    The layers below run on the one image only, the layers above on every change of its features.
-    Cost: at most one forward and N times the part above the layer.
+    The layers below run on the images only, the layers above on the features. Cost: at most one
+    forward of the images and N times the part above the layer.
 
     Args:
         classifier: the classifier, in evaluation mode.
-        image: pixels ``(1, 3, H, W)``.
+        images: pixels ``(1, channels, H, W)`` of one image, or of N.
         features: what stands in the layer's place, ``(N, K, h, w)``.
     """
 
@@ -174,7 +213,7 @@ def logits_above(classifier: Classifier, image: Tensor, features: Tensor) -> Ten
         return from_grid(features.to(output.dtype), rows)
 
     with hooked([classifier.layer], replace):
-        return classifier(image)
+        return classifier(images)
 
 
 @contextmanager
@@ -274,8 +313,8 @@ def counted(net: nn.Module) -> Iterator[Passes]:
     """Count the images that pass a network inside."""
     passes = Passes()
 
-    def came_back(gradient: Tensor) -> None:
-        passes.backwards += len(gradient)
+    def came_back(gradient: Tensor | None) -> None:
+        passes.backwards += 0 if gradient is None else len(gradient)
 
     def count(_module: nn.Module, inputs: Any, output: Any) -> None:
         passes.forwards += len(inputs[0])

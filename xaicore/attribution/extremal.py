@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xaicore.attribution.capture import frozen, full_precision, gradients_on, own
+from xaicore.attribution.cuts import differentiating
 from xaicore.attribution.explainer import Explainer, resolve_targets
 from xaicore.classifier import Classifier
 from xaicore.masking import removed
@@ -105,8 +106,8 @@ class ExtremalPerturbation(Explainer):
             return images[:, :1]
         with torch.no_grad():
             targets = resolve_targets(targets, self.classifier(images))
-        with gradients_on():
-            images = own(images)
+        images, called = own(images), type(self.classifier.net).__name__
+        with gradients_on(), differentiating(self.classifier, images, called):
             rows = images, own(targets), self._levels(images)
             parts = zip(*(row.split(self.batch_size) for row in rows), strict=True)
             return torch.cat([self._mean_mask(*part) for part in parts])
@@ -137,10 +138,12 @@ class ExtremalPerturbation(Explainer):
         for t in range(self.iterations):
             sites.requires_grad_()
             masks = smooth_mask(sites, kernel)
-            logits = network(blend(levels, within(masks, size, step).to(images)))
-            score = full_precision(logits.gather(1, targets[:, None])).sum()
+            shown = blend(levels, within(masks, size, step).to(images))
+            score = full_precision(network(shown).gather(1, targets[:, None])).sum()
             excess = (masks.flatten(1).sort(1).values - wanted.to(masks)).square().mean(1).sum()
-            (gradient,) = torch.autograd.grad(score - PENALTY * GROWTH**t * excess, sites)
+            (arrived,) = torch.autograd.grad(score, shown)  # by itself: a network may cut it
+            signals = arrived, excess.new_tensor(-PENALTY * GROWTH**t)
+            (gradient,) = torch.autograd.grad((shown, excess), sites, signals)
             velocity = torch.lerp(gradient, velocity, MOMENTUM if t else 0.0)
             sites = (sites.detach() + rate * velocity).clamp(0, 1)
         return within(smooth_mask(sites, kernel), size, step)

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from xaicore.attribution.capture import frozen, full_precision, gradients_on, own
+from xaicore.attribution.cuts import differentiating
 from xaicore.attribution.explainer import Explainer, resolve_targets
 from xaicore.attribution.rules import GuidedRule
 from xaicore.classifier import Classifier
@@ -57,7 +58,8 @@ class PixelGradient(Explainer):
         """
         if not len(images):
             return images.detach()
-        with gradients_on():
+        network, called = self.classifier, type(self.classifier.net).__name__
+        with gradients_on(), differentiating(network, own(images), called):
             found = self._attribute(own(images), None if targets is None else own(targets))
         return full_precision(found.detach())
 

@@ -20,6 +20,7 @@ from xaicore.attribution.capture import (
     gradients_on,
     own,
 )
+from xaicore.attribution.cuts import differentiating
 from xaicore.attribution.explainer import check_inputs
 from xaicore.classifier import Classifier, check_name
 from xaicore.masking import mask, normalize, removed, upsample
@@ -231,7 +232,8 @@ class OptiCAM(CAMExplainer):
         return self._optimise(capture(self.classifier, images, checked))
 
     def _optimise(self, captured: Capture) -> Optimisation:
-        with gradients_on():
+        network, called = self.classifier, type(self.classifier.net).__name__
+        with gradients_on(), differentiating(network, own(captured.images), called):
             u, objective = self._ascend(self._start(captured))
         return Optimisation(captured.features, u.softmax(1), objective)
 

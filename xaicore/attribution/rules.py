@@ -110,8 +110,8 @@ class GuidedRule(TorchFunctionMode):
                 f"this {type(net).__name__}"
             )
 
-    def _passed_back(self, gradient: Tensor) -> Tensor | None:
-        return gradient.clamp(min=0) if self.guided else None
+    def _passed_back(self, gradient: Tensor | None) -> Tensor | None:
+        return gradient.clamp(min=0) if self.guided and gradient is not None else None
 
 
 def _lower_end(_x: Tensor, min_val: float = -1.0, *_rest: Any, **_more: Any) -> float:

@@ -13,6 +13,7 @@ from xaicore.cli.subject import (
     images_of,
     layer_proposed,
     method_of,
+    range_of,
     settings_of,
     words,
 )
@@ -70,7 +71,7 @@ def _plan(options: argparse.Namespace) -> Run:
         options.limit,
         {"boxes": options.boxes, "masks": options.masks},
         channels=classifier.channels,
-        scale=_range(options.range),
+        scale=range_of(options.range),
         mask_value=options.mask_value,
         network=lambda images: classifier(images.to(classifier.mean.device)),
     )
@@ -99,17 +100,6 @@ def _first(items: Items, classifier: Classifier) -> Tensor:
         if (image := items[place].image) is not None:
             return image[None].to(classifier.mean.device)
     raise ValueError("no image can be used")
-
-
-def _range(text: str | None) -> tuple[float, float] | None:
-    """The two numbers of a range, as ``0,4095``."""
-    if text is None:
-        return None
-    try:
-        low, high = map(float, text.split(","))
-    except ValueError as error:
-        raise ValueError(f"range: '{text}' is not LOW,HIGH, as 0,4095 is") from error
-    return low, high
 
 
 def _batch_size(text: str) -> int | None:

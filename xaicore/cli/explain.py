@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -18,6 +18,7 @@ from xaicore.cli.subject import (
     classifier_of,
     layer_proposed,
     method_of,
+    range_of,
     settings_of,
     words,
 )
@@ -26,6 +27,7 @@ from xaicore.files import check_output, replacing
 from xaicore.interpretation import FITTED
 from xaicore.metrics.faithfulness import average_drop, average_gain
 from xaicore.models.ca_stream import CAStream
+from xaicore.pictures.bands import ARRAYS
 from xaicore.pictures.file import suffixes
 
 FAILED = 1
@@ -42,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     for name in names:
         if name in FITTED:
             raise ValueError(f"'{name}' is fitted to a data set first: use it from Python")
-    settings = settings_of(names, options.set)
+    settings, scale = settings_of(names, options.set), range_of(options.range)
     paths = _paths(options.pictures)
     classifier = _classifier(options)
     methods = {name: method_of(name, classifier, given) for name, given in settings.items()}
@@ -54,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         for path in paths:
             bar.set_description(path.name, refresh=False)
             try:
-                rows[str(path)] = _explained(classifier, path, methods, target, bar)
+                rows[str(path)] = _explained(classifier, path, methods, target, scale, bar)
             except (ValueError, OSError) as error:
                 if len(paths) == 1 or (not rows and path == paths[-1]):
                     raise
@@ -85,12 +87,16 @@ def _paths(given: Sequence[Path]) -> list[Path]:
         if not place.is_dir():
             found.append(place)
             continue
-        inside = sorted(p for p in place.iterdir() if p.suffix.lower() in suffixes())
-        visible = [path for path in inside if path.is_file() and path.name[0] != "."]
+        inside = sorted(p for p in place.iterdir() if p.is_file() and p.name[0] != ".")
+        visible = _of_kind(inside, suffixes()) or _of_kind(inside, ARRAYS)
         if not visible:
             raise ValueError(f"there is no picture in the folder {place}")
         found += visible
     return list(dict.fromkeys(found))
+
+
+def _of_kind(paths: Sequence[Path], kinds: Collection[str]) -> list[Path]:
+    return [path for path in paths if path.suffix.lower() in kinds]
 
 
 def _classifier(options: argparse.Namespace) -> Classifier:
@@ -103,14 +109,15 @@ def _explained(
     path: Path,
     methods: dict[str, Explainer],
     target: int | None,
+    scale: tuple[float, float] | None,
     bar: tqdm,
 ) -> list[Explanation]:
     found = []
     with (
         channels_told(classifier),
-        layer_proposed(classifier, lambda: read_image(path, classifier)),
+        layer_proposed(classifier, lambda: read_image(path, classifier, scale)),
     ):
-        for explanation in explain_by(classifier, path, list(methods.values()), target):
+        for explanation in explain_by(classifier, path, [*methods.values()], target, scale):
             found.append(explanation)
             bar.update()
     return found

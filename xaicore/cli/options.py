@@ -78,10 +78,17 @@ def _explain(commands: Any) -> None:
     )
     parser.set_defaults(run=_later("explain"))
     add = parser.add_argument
-    add("pictures", type=Path, nargs="+", help="photographs, or folders of them: JPEG, PNG, …")
+    add(
+        "pictures",
+        type=Path,
+        nargs="+",
+        help="photographs, or folders of them: JPEG, PNG, …; for networks of other channels than "
+        "1 and 3 TIFF or .npy of so many bands",
+    )
     add("--method", default="opti-cam", help="names, with commas: see `xaicore methods`")
     _model(parser, default="resnet18")
     _network(parser)
+    _range(parser)
     _settings(parser)
     _device(parser)
     add("--stream", type=Path, help="a stream of `xaicore train ca-stream`")
@@ -120,11 +127,7 @@ def _evaluate(commands: Any) -> None:
     subject.add_argument(
         "--mask-value", type=int, help="the number that is the class in masks; default: white"
     )
-    subject.add_argument(
-        "--range",
-        metavar="LOW,HIGH",
-        help="what becomes black and white in pictures of more than 8 bits; 16 bits: 0,65535",
-    )
+    _range(subject)
     _measured(parser.add_argument_group("what is measured"))
     how = parser.add_argument_group("how")
     add = how.add_argument
@@ -235,6 +238,14 @@ def _network(parser: Place) -> None:
     told = "of each channel, with commas, for pixels from 0 to 1; as many as there are channels"
     add("--mean", type=_numbers, help=f"mean {told}; default: ImageNet's, or the network's own")
     add("--std", type=_numbers, help="standard deviation of each channel")
+
+
+def _range(parser: Place) -> None:
+    parser.add_argument(
+        "--range",
+        metavar="LOW,HIGH",
+        help="what becomes black and white in pictures of more than 8 bits; 16 bits: 0,65535",
+    )
 
 
 def _numbers(text: str) -> tuple[float, ...]:

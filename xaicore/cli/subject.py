@@ -71,6 +71,21 @@ def images_of(
     return found if limit is None else Subset(found, range(min(limit, len(found))))
 
 
+def range_of(text: str | None) -> tuple[float, float] | None:
+    """Return the two numbers of a range, as ``0,4095``.
+
+    Raises:
+        ValueError: the text is no range.
+    """
+    if text is None:
+        return None
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError as error:
+        raise ValueError(f"range: '{text}' is not LOW,HIGH, as 0,4095 is") from error
+    return low, high
+
+
 def words(text: str) -> list[str]:
     """The words of a list with commas, each once, with or without spaces."""
     return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
@@ -137,7 +152,7 @@ def layer_proposed(classifier: Classifier, seen: Callable[[], Tensor]) -> Iterat
 
     Args:
         classifier: the classifier.
-        seen: returns an image that it can see, ``(1, 3, H, W)``.
+        seen: returns an image that it can see, ``(1, channels, H, W)``.
     """
     try:
         yield

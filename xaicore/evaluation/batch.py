@@ -21,6 +21,7 @@ from xaicore.evaluation.dataset import NO_LABEL, Item, same_size, words
 from xaicore.masking import degenerate, normalize, upsample
 from xaicore.metrics.causal import CAUSAL_PROTOCOLS, CausalProtocol
 from xaicore.metrics.measures import CONFIDENCE, MEASURES, MOST_PASSED, Case, Seen
+from xaicore.processes import out_of_memory
 
 Method = Explainer | Tensor
 """A method, or maps made elsewhere, ``(N, 1, h, w)`` in the order of the data set."""
@@ -321,12 +322,6 @@ class Rows:
 def _logits(classifier: Classifier, images: Tensor) -> Tensor:
     """The logits, in the layout in which ``capture`` computes them."""
     return classifier(images.contiguous(memory_format=torch.channels_last))
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory is short."""
-    short = MemoryError, torch.OutOfMemoryError
-    return isinstance(error, short) or "DefaultCPUAllocator" in str(error)
 
 
 def release() -> None:

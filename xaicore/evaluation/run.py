@@ -12,9 +12,10 @@ import torch
 from xaicore.attribution.cam import CAMExplainer
 from xaicore.attribution.explainer import check_evaluation_mode
 from xaicore.classifier import check_name
-from xaicore.evaluation.batch import PRECISIONS, Job, out_of_memory, release
+from xaicore.evaluation.batch import PRECISIONS, Job, release
 from xaicore.evaluation.dataset import Item, Items, batches
 from xaicore.evaluation.progress import Progress, first_failure
+from xaicore.processes import out_of_memory
 
 CHUNK = 64
 USUAL_BATCH = 64

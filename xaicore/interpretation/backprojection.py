@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from torch.nn.modules.utils import _pair
 
 from xaicore.attribution.capture import frozen, full_precision, gradients_on, own, watched
+from xaicore.attribution.cuts import differentiating
 from xaicore.attribution.rules import GuidedRule
 from xaicore.classifier import Classifier
 from xaicore.interpretation.responses import Watcher
@@ -122,7 +123,11 @@ def back_project(
             there is no guided rule.
     """
     watcher = Watcher(images, keep=[layer])
-    with gradients_on(), watched(classifier, [layer.partition(":")[0]], watcher.see):
+    with (
+        differentiating(classifier, own(images), type(classifier.net).__name__),
+        gradients_on(),
+        watched(classifier, [layer.partition(":")[0]], watcher.see),
+    ):
         pixels = own(images).requires_grad_()
         with BackwardRules(guided, smooth):
             frozen(classifier)(pixels)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from xaicore.attribution.capture import frozen, full_precision, gradients_on, own, watched
+from xaicore.attribution.cuts import differentiating
 from xaicore.attribution.explainer import Explainer, check_inputs, finite, resolve_targets
 from xaicore.classifier import Classifier
 from xaicore.interpretation.backprojection import BackwardRules, hand_back
@@ -104,7 +105,12 @@ class VEBI(Explainer):
             return self._nothing(images)
         watcher = Watcher(images, keep=self._shown_layers())
         layers = dict.fromkeys(layer.name.partition(":")[0] for layer in self.features.layers)
-        with gradients_on(), watched(self.classifier, layers, watcher.see):
+        called = type(self.classifier.net).__name__
+        with (
+            differentiating(self.classifier, own(images), called),
+            gradients_on(),
+            watched(self.classifier, layers, watcher.see),
+        ):
             pixels = own(images).requires_grad_()
             with BackwardRules(self.guided, self.smooth):
                 logits = frozen(self.classifier)(pixels)

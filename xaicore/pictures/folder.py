@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
+from xaicore.pictures.bands import Range
 from xaicore.pictures.classes import folder_classes, label_classes
-from xaicore.pictures.file import Range, check_reading, load_image
+from xaicore.pictures.file import check_range, load_image, transformed
 from xaicore.pictures.layout import Layout, laid_out
 from xaicore.pictures.tables import read_table
 from xaicore.pictures.truth import (
@@ -78,7 +79,7 @@ class Pictures(Dataset[Item]):
     def __post_init__(self) -> None:
         if not self.names:
             raise ValueError(f"images: there is no picture in {self.folder}")
-        check_reading(self.channels, self.scale)
+        check_range(self.scale)
         known = self.boxes or self.masks
         if known and not isinstance(self.transform, v2.Transform):
             raise ValueError(
@@ -95,13 +96,13 @@ class Pictures(Dataset[Item]):
             raise ValueError(label)
         picture = load_image(self.folder / name, self.channels, self.scale)
         if not self.boxes and not self.masks:
-            return self.transform(picture), label
+            return transformed(self.transform, picture), label
         boxes = mask = None
         if name in self.boxes:
             boxes = boxes_on(self.boxes[name], picture, self.fractions)
         if name in self.masks:
             mask = mask_on(self.masks[name], picture, self.mask_value)
-        image, boxes, mask = self.transform(picture, boxes, mask)
+        image, boxes, mask = transformed(self.transform, picture, boxes, mask)
         return image, label, {"boxes": visible(boxes), "mask": coverage(mask)}
 
     def identity(self, place: int) -> Iterable[object]:
@@ -136,7 +137,8 @@ def pictures(
 
     Args:
         folder: the pictures, or one folder of pictures for each class, however deep they lie there.
-            What is hidden, ``.name``, and folders called ``masks`` are left aside.
+            What is hidden, ``.name``, and folders called ``masks`` are left aside. Where there is
+            no picture, arrays are taken, ``.npy`` and ``.npz``.
         transform: maps a picture to pixels, for example ``Classifier.transform``.
         classes: the names of the network's classes. ``None``: the names of the folders.
         labels: a table with the columns ``file``, a path inside the folder, and ``label``, the
@@ -148,7 +150,7 @@ def pictures(
             the picture, or ``x0_frac``, … in fractions of it; a row for each box.
         masks: a folder that holds ``NAME.png`` for the picture ``NAME.jpg``: white is the class.
         limit: how many pictures at most, the first ones.
-        channels: how many the network takes: grey for 1, RGB for 3; pictures of 2 or 4 bands as
+        channels: how many the network takes: grey for 1, RGB for 3; pictures of so many bands as
             they are.
         scale: what becomes black and white in pictures of more than 8 bits. ``None``: 0 and 65535
             for 16 bits; pictures of 32 bits are then refused.
@@ -165,7 +167,7 @@ def pictures(
         raise FileNotFoundError(
             f"images: {folder} is not a folder: give the folder of the pictures"
         )
-    check_reading(channels, scale)
+    check_range(scale)
     if labels is not None:
         names, found, notes = _listed(folder, labels, classes)
     else:
@@ -254,7 +256,8 @@ def _logits(
     """How many classes a network has, by one of the pictures that can be read."""
     for name in [name for names in layout.classes.values() for name in names][:TRIED]:
         try:
-            image = transform(load_image(layout.folder / name, channels, scale))
+            picture = load_image(layout.folder / name, channels, scale)
+            image = transformed(transform, picture)
         except (OSError, ValueError):  # what is wrong with it is said of it
             continue
         with torch.no_grad():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from xaicore.pictures.bands import ARRAYS
 from xaicore.pictures.file import suffixes
 
 MASKS = {"mask", "masks"}
@@ -42,6 +43,8 @@ class Layout:
 def laid_out(folder: Path, masks: Path | None) -> Layout:
     """Return what lies in a folder, but for what systems and editors hide there.
 
+    Where there is no picture, arrays are taken for pictures.
+
     Args:
         folder: the folder.
         masks: a folder of masks, which are no pictures wherever it lies.
@@ -49,16 +52,28 @@ def laid_out(folder: Path, masks: Path | None) -> Layout:
     Raises:
         ValueError: there are pictures both in the folder and in folders in it.
     """
+    found = _laid_out(folder, masks, suffixes())
+    if not found.here and not any(found.classes.values()):
+        arrays = _laid_out(folder, masks, ARRAYS)
+        return arrays if arrays.here or any(arrays.classes.values()) else found
+    return found
+
+
+def _laid_out(folder: Path, masks: Path | None, kinds: Collection[str]) -> Layout:
     found = Layout(folder)
+
+    def sort_in(name: str, pictures: list[str]) -> None:
+        (pictures if Path(name).suffix.lower() in kinds else found.aside).append(name)
+
     for entry in _entries(folder):
         if not entry.is_dir():
-            _sort_in(entry.name, found.here, found.aside)
+            sort_in(entry.name, found.here)
         elif masks is None or not Path(entry.path).samefile(masks):
             files = found.classes[entry.name] = []
             for path in _deep(entry, masks, (folder.resolve(),)):
                 name = Path(path).relative_to(folder).as_posix()
                 inner = set(map(str.lower, Path(name).parts[1:-1]))
-                _sort_in(name, found.aside if inner & MASKS else files, found.aside)
+                sort_in(name, found.aside if inner & MASKS else files)
     if found.here:
         for name, files in found.classes.items():
             if files:
@@ -68,10 +83,6 @@ def laid_out(folder: Path, masks: Path | None) -> Layout:
                     "table of labels"
                 )
     return found
-
-
-def _sort_in(name: str, pictures: list[str], others: list[str]) -> None:
-    (pictures if Path(name).suffix.lower() in suffixes() else others).append(name)
 
 
 def _deep(folder: os.DirEntry[str], masks: Path | None, above: tuple[Path, ...]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision import tv_tensors
 
-from xaicore.pictures.file import opened
+from xaicore.pictures.file import Picture, opened, size_of
 from xaicore.pictures.tables import numbers, read_table
 
 CORNERS = ["x0", "y0", "x1", "y1"]
@@ -62,13 +62,13 @@ def box_notes(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
     ]
 
 
-def boxes_on(corners: Tensor, picture: Image.Image, fractions: bool) -> tv_tensors.BoundingBoxes:
+def boxes_on(corners: Tensor, picture: Picture, fractions: bool) -> tv_tensors.BoundingBoxes:
     """Return the boxes of a picture in its pixels.
 
     Raises:
         ValueError: a corner is no number, or a box is turned or beside the picture.
     """
-    width, height = picture.size
+    width, height = size_of(picture)
     if not corners.isfinite().all():
         raise ValueError("boxes: a corner is not a number")
     for box in corners.tolist():
@@ -102,7 +102,7 @@ def mask_files(folder: str | Path | None, names: Sequence[str]) -> dict[str, Pat
     return found
 
 
-def mask_on(path: Path, picture: Image.Image, value: int | None) -> tv_tensors.Mask:
+def mask_on(path: Path, picture: Picture, value: int | None) -> tv_tensors.Mask:
     """Return the mask of a picture ``(1, H, W)``, 255 where the class is.
 
     Args:
@@ -114,10 +114,10 @@ def mask_on(path: Path, picture: Image.Image, value: int | None) -> tv_tensors.M
         ValueError: it has another size, or other values than black and white and none is told.
     """
     mask, _ = opened(path)
-    if mask.size != picture.size:
+    width, height = size_of(picture)
+    if mask.size != (width, height):
         raise ValueError(
-            f"the mask has {mask.width}x{mask.height} pixels, the picture {picture.width}x"
-            f"{picture.height}"
+            f"the mask has {mask.width}x{mask.height} pixels, the picture {width}x{height}"
         )
     if value is not None:
         there = _one_band(mask, path) == value

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xaicore.attribution.cuts import differentiating
 from xaicore.attribution.rules import GuidedRule
 from xaicore.classifier import check_name
 from xaicore.training.loop import cross_entropy
@@ -125,7 +126,13 @@ def both_gradients(
             guided rule, or no ReLU at all.
     """
     check_name("target", target, TARGETS)
-    images = images.detach().requires_grad_()
+    with differentiating(net, images.detach(), type(net).__name__):
+        return _both(net, images.detach().requires_grad_(), targets, target, create_graph)
+
+
+def _both(
+    net: nn.Module, images: Tensor, targets: Tensor, target: str, create_graph: bool
+) -> Gradients:
     with torch.enable_grad(), TwiceDifferentiable(), GuidedRule() as rule:
         logits = net(images)
     rule.check_met(net)
