@@ -43,6 +43,9 @@ last module whose dotted name is of this form."""
 ACTIVATIONS = ("softmax", "sigmoid")
 """What makes probabilities of logits: one class of many, or each class by itself."""
 
+CHANNELS = re.compile(r"to have (\d+) channels, but got (\d+) channels")
+"""What torch says of a convolution that receives other images."""
+
 WRAPPER = (
     "wrap it: class Logits(torch.nn.Module): "
     "def __init__(self, net): super().__init__(); self.net = net; "
@@ -144,7 +147,12 @@ class Classifier(nn.Module):
         Raises:
             ValueError: the network returns no logits ``(B, C)``, or one for a softmax.
         """
-        logits = _logits(self.net, self.normalised(images))
+        try:
+            logits = _logits(self.net, self.normalised(images))
+        except RuntimeError as error:
+            if told := _of_channels(error, self.channels):
+                raise told from error
+            raise
         if logits.shape[1] == 1:
             if self.activation == "softmax":
                 raise ValueError(
@@ -206,6 +214,11 @@ class Classifier(nn.Module):
                     f"class {name} is out of range: the classes are 0…{len(classes) - 1}"
                 )
             return int(name)
+        if not classes:
+            raise ValueError(
+                f"'{name}' cannot be found: this classifier has no names for its classes: give a "
+                "number, or Classifier(…, classes=…)"
+            )
         matches = [i for i, known in enumerate(classes) if known.lower() == name.lower()]
         if len(matches) == 1:
             return matches[0]
@@ -279,6 +292,17 @@ def _logits(net: nn.Module, inputs: Tensor) -> Tensor:
     if isinstance(found, Tensor):
         what = f"a tensor of shape {tuple(found.shape)} for {len(inputs)} images"
     raise ValueError(f"{type(net).__name__} returns {what}, no logits (B, C): {WRAPPER}")
+
+
+def _of_channels(error: RuntimeError, channels: int) -> ValueError | None:
+    """The words for a network that takes another number of channels; None of another error."""
+    wanted = CHANNELS.search(str(error))
+    if wanted is None or int(wanted[2]) != channels:
+        return None
+    return ValueError(
+        f"the network takes {wanted[1]} channel{'s' * (wanted[1] != '1')}, not {channels}: give "
+        "mean and std, one number for each: Classifier(net, mean, std), or --mean and --std"
+    )
 
 
 def _warn_of_probabilities(logits: Tensor, activation: str) -> None:

@@ -57,10 +57,10 @@ def removed(images: Tensor, baseline: str | Tensor, mean: Tensor) -> Tensor:
     """Return what stands where a mask removes pixels; broadcasts against ``images``.
 
     Args:
-        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        images: pixels ``(B, channels, H, W)`` in ``[0, 1]``.
         baseline: ``"black"`` (the papers), ``"mean"`` (the data set's mean colour), ``"blur"``
             (the image, blurred), or pixels that broadcast against ``images``.
-        mean: the mean colour ``(1, 3, 1, 1)``.
+        mean: the mean colour ``(1, channels, 1, 1)``.
 
     Raises:
         ValueError: the baseline is unknown or does not fit the images.
@@ -92,7 +92,7 @@ def mask(images: Tensor, saliency: Tensor, baseline: Tensor) -> Tensor:
     r"""Keep what the map shows: :math:`\mathbf x \odot S + \mathbf b \odot (1 - S)`.
 
     Args:
-        images: pixels ``(B, 3, H, W)``.
+        images: pixels ``(B, channels, H, W)``.
         saliency: maps ``(B, 1, H, W)`` in ``[0, 1]``.
         baseline: the result of ``removed``.
     """

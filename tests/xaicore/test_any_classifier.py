@@ -9,6 +9,7 @@ import warnings
 from collections import OrderedDict
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -343,3 +344,76 @@ class TestHuggingFace:
         expected = (mixed[1] @ mixed[0])[:, 0, prefix:]
         torch.testing.assert_close(rollout.flatten(1), expected)
         assert xc.TIBAV(model)(shown, 1).amax() == 1
+
+
+class TestTargets:
+    """A class is a number or a name; anything else is refused in one sentence."""
+
+    @pytest.fixture
+    def model(self) -> Classifier:
+        return classifier(network(), classes=["ant", "bee", "cat", "bee"])
+
+    @pytest.mark.parametrize(
+        ("targets", "numbers"),
+        [
+            ("cat", [2, 2]),
+            (["cat", "Ant"], [2, 0]),
+            (("ant", 3), [0, 3]),
+            (np.array(["cat", "ant"]), [2, 0]),
+            ("3", [3, 3]),
+            (np.int64(2), [2, 2]),
+            (np.array(2), [2, 2]),
+            (torch.tensor([2, 1], dtype=torch.uint8), [2, 1]),
+        ],
+    )
+    def test_names_and_numbers(self, model: Classifier, targets: object, numbers: list) -> None:
+        expected = xc.GradCAM(model)(images(), torch.tensor(numbers))
+        assert torch.equal(xc.GradCAM(model)(images(), targets), expected)
+        p = [
+            xc.confidence(model, images(), expected, t)[0] for t in (targets, torch.tensor(numbers))
+        ]
+        assert torch.equal(*p)
+
+    @pytest.mark.parametrize(
+        ("targets", "message"),
+        [
+            ("dog", "no class is called 'dog'"),
+            (["cat", "ants"], "no class is called 'ants'; did you mean ant"),
+            ("bee", r"2 classes are called 'bee': give one number of \[1, 3\]"),
+            ("4", "class 4 is out of range"),
+            ([1, None], r"number or the name of a class, or one for each of the 2 .* \[1, None\]"),
+            ([None, None], "number or the name of a class"),
+            (["cat", None], r"number or the name of a class.* \[2, None\]"),
+            ({"cat": 1}, "number or the name of a class"),
+            ([[1], [2, 3]], "number or the name of a class"),
+            (True, "integers"),
+            ([True, False], "integers"),
+            (1.0, "integers"),
+            (np.array([1.0, 2.0]), "integers"),
+            (torch.eye(4)[:2], r"shape \(2, 4\).*targets\.argmax\(1\)"),
+            (np.eye(4)[:2], r"shape \(2, 4\).*targets\.argmax\(1\)"),
+            (torch.tensor([[1], [2]]), r"shape \(2, 1\): give one class for each image"),
+            ([1, 2, 3], r"one class for each of the 2 images, not shape \(3,\)"),
+            (-1, "class -1 is out of range"),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["grad-cam", "saliency", "rise", "noise"])
+    def test_anything_else(
+        self, model: Classifier, targets: object, message: str, name: str
+    ) -> None:
+        if name == "noise" and targets == -1:
+            return  # it never looks
+        method = METHODS[name](model, **QUICK.get(name, {}))
+        with pytest.raises(ValueError, match=message):
+            method(images(), targets)
+
+    def test_names_need_a_classifier_that_knows_them(self) -> None:
+        with pytest.raises(ValueError, match=r"has no names for its classes: .*classes=…"):
+            xc.GradCAM(classifier(network()))(images(), "tabby")
+
+
+@pytest.mark.parametrize("name", ["grad-cam", "saliency", "score-cam", "rise"])
+def test_a_network_of_other_channels_is_named_with_the_cure(name: str) -> None:
+    model = classifier(network(1))
+    with pytest.raises(ValueError, match=r"takes 1 channel, not 3: give mean and std.* --mean"):
+        METHODS[name](model, **QUICK.get(name, {}))(images(), 1)

@@ -149,7 +149,7 @@ def capture_attention(
 
     Args:
         classifier: the classifier, in evaluation mode.
-        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        images: pixels ``(B, channels, H, W)`` in ``[0, 1]``.
         differentiable: record the part above the first attention, for ``gradients``.
 
     Raises:

@@ -52,7 +52,7 @@ def explain_all(
 
     Args:
         explainers: the methods, by name. Methods share a capture if they share a classifier.
-        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        images: pixels ``(B, channels, H, W)`` in ``[0, 1]``.
         targets: the classes ``(B,)``, one class for all, or ``None`` for the predicted ones.
 
     Returns:

@@ -33,7 +33,7 @@ class Capture:
 
     Attributes:
         classifier: the classifier that ran.
-        images: the images it ran on, ``(B, 3, H, W)``.
+        images: the images it ran on, ``(B, channels, H, W)``.
         targets: the classes to explain, ``(B,)``.
         leaf: the layer's output :math:`A` as a grid ``(B, K, h, w)``, requiring a gradient.
         logits: the network's output ``(B, C)``, differentiable with respect to ``leaf`` alone,
@@ -150,7 +150,7 @@ def capture(classifier: Classifier, images: Tensor, targets: Tensor | None = Non
 
     Args:
         classifier: the classifier, in evaluation mode.
-        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        images: pixels ``(B, channels, H, W)`` in ``[0, 1]``.
         targets: the classes ``(B,)``; ``None`` for the predicted ones.
 
     Raises:

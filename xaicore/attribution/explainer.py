@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from xaicore.classifier import Classifier
 from xaicore.masking import normalize, upsample
+
+Targets = Tensor | int | str | Sequence[int | str] | None
+"""Classes ``(B,)``, or one for all, by number or by name; ``None``: the predicted ones."""
 
 Family = Literal[
     "class activation",
@@ -22,6 +26,10 @@ Family = Literal[
     "no explanation",
 ]
 """The kinds of methods; the last are maps that know nothing of the network."""
+
+
+LONGEST = 60
+"""How many letters of something that cannot be used are shown."""
 
 
 class Explainer(ABC):
@@ -62,13 +70,13 @@ class Explainer(ABC):
             )
         self.classifier = classifier
 
-    def __call__(self, images: Tensor, targets: Tensor | int | None = None) -> Tensor:
+    def __call__(self, images: Tensor, targets: Targets = None) -> Tensor:
         """Explain images.
 
         Args:
-            images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+            images: pixels ``(B, channels, H, W)`` in ``[0, 1]``.
             targets: the classes to explain ``(B,)``, one class for all, or ``None`` for the
-                predicted ones.
+                predicted ones; by name where the classifier knows ``classes``.
 
         Returns:
             Saliency ``(B, 1, H, W)`` in ``[0, 1]``, on the images' device, detached.
@@ -78,7 +86,7 @@ class Explainer(ABC):
         """
         return self.saliency(self.raw(images, targets), images.shape[-2:])
 
-    def raw(self, images: Tensor, targets: Tensor | int | None = None) -> Tensor:
+    def raw(self, images: Tensor, targets: Targets = None) -> Tensor:
         """Return the map before upsampling and normalisation, ``(B, 1, h, w)``, detached."""
         return finite(self._raw(images, check_inputs(self.classifier, images, targets)))
 
@@ -102,9 +110,7 @@ def finite(maps: Tensor) -> Tensor:
     return maps.detach()
 
 
-def check_inputs(
-    classifier: Classifier, images: Tensor, targets: Tensor | int | None
-) -> Tensor | None:
+def check_inputs(classifier: Classifier, images: Tensor, targets: Targets) -> Tensor | None:
     """Refuse what no method and no metric can use; return the targets ``(B,)``, or ``None``."""
     check_images(images)
     if images.shape[1] != classifier.channels:
@@ -115,7 +121,19 @@ def check_inputs(
             "Classifier(net, mean, std) takes one number for each channel"
         )
     check_evaluation_mode(classifier)
-    return check_targets(targets, images)
+    return check_targets(_numbered(classifier, targets), images)
+
+
+def _numbered(classifier: Classifier, targets: Targets) -> Targets:
+    """Return targets in which names of classes are their numbers."""
+    if isinstance(targets, str):
+        return classifier.class_index(targets)
+    listed: Any = targets
+    if isinstance(listed, np.ndarray) and listed.dtype.kind == "U":
+        listed = listed.ravel().tolist()
+    if isinstance(listed, list | tuple) and any(isinstance(name, str) for name in listed):
+        return [classifier.class_index(t) if isinstance(t, str) else t for t in listed]
+    return targets
 
 
 def check_images(images: Tensor) -> None:
@@ -144,11 +162,22 @@ def check_images(images: Tensor) -> None:
         )
 
 
-def check_targets(targets: Tensor | int | None, images: Tensor) -> Tensor | None:
+def check_targets(targets: Targets, images: Tensor) -> Tensor | None:
     """Return targets as integers ``(B,)`` on the images' device; ``None`` stays ``None``."""
     if targets is None:
         return None
-    targets = torch.as_tensor(targets, device=images.device)
+    try:
+        targets = torch.as_tensor(targets, device=images.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            "targets must be the number or the name of a class, or one for each of the "
+            f"{len(images)} images, not {_short(targets)}"
+        ) from error
+    if targets.ndim == 2 and targets.shape == (len(images), targets.shape[1]):
+        raise ValueError(
+            f"targets have shape {tuple(targets.shape)}: give one class for each image; of rows "
+            "that have 1 where the class is, targets.argmax(1)"
+        )
     if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
         raise ValueError(f"targets must be class numbers (integers), not {targets.dtype}")
     if targets.ndim == 0:
@@ -159,6 +188,11 @@ def check_targets(targets: Tensor | int | None, images: Tensor) -> Tensor | None
             f"not shape {tuple(targets.shape)}"
         )
     return targets.long()
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def check_batch_size(batch_size: int) -> None:

@@ -113,7 +113,7 @@ class ExtremalPerturbation(Explainer):
             return torch.cat([self._mean_mask(*part) for part in parts])
 
     def _levels(self, images: Tensor) -> Tensor:
-        """Return the images from removed to whole, ``(B, L, 3, H, W)``."""
+        """Return the images from removed to whole, ``(B, L, channels, H, W)``."""
         if self.baseline == "pyramid":
             return blur_pyramid(images)
         absent = removed(images, self.baseline, self.classifier.mean).expand_as(images)
@@ -191,7 +191,7 @@ def within(masks: Tensor, size: torch.Size, step: int) -> Tensor:
 
 
 def blur_pyramid(images: Tensor) -> Tensor:
-    """Return images ``(B, L, 3, H, W)`` from strongly blurred to as they are."""
+    """Return images ``(B, L, channels, H, W)`` from strongly blurred to as they are."""
     from torchvision.transforms.v2.functional import gaussian_blur
 
     side = min(images.shape[-2:])
@@ -208,11 +208,11 @@ def blend(levels: Tensor, masks: Tensor) -> Tensor:
     """Look every pixel up at the level its mask says, linearly between neighbouring levels.
 
     Args:
-        levels: images ``(B, L, 3, H, W)``, from removed (mask 0) to whole (mask 1).
+        levels: images ``(B, L, channels, H, W)``, from removed (mask 0) to whole (mask 1).
         masks: ``(B, 1, H, W)`` in ``[0, 1]``.
 
     Returns:
-        Images ``(B, 3, H, W)``.
+        Images ``(B, channels, H, W)``.
     """
     depth = masks * (levels.shape[1] - 1)
     lower = depth.detach().floor().clamp_max(levels.shape[1] - 2)

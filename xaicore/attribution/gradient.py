@@ -1,11 +1,12 @@
 r"""Gradients with respect to single pixels.
 
 With :math:`y_c` the logit of the class, :math:`x` the pixels in ``[0, 1]`` (the classifier
-normalises them itself) and :math:`\partial y_c / \partial x` its gradient, ``(B, 3, H, W)``, one
-rule turns what a method gives each colour into a map ``(B, 1, H, W)``:
+normalises them itself) and :math:`\partial y_c / \partial x` its gradient,
+``(B, channels, H, W)``, one rule turns what a method gives each colour, or other channel, into a
+map ``(B, 1, H, W)``:
 
 - a gradient says how *sensitive* the logit is: ``magnitude``, the largest absolute value among the
-  three colours (Simonyan et al., ICLR Workshops 2014);
+  colours (Simonyan et al., ICLR Workshops 2014);
 - an attribution, a gradient times a change of the pixel, says how much the pixel *contributes*:
   ``evidence``, the sum over the colours where it is positive, as in class activation maps.
 
@@ -50,10 +51,10 @@ class PixelGradient(Explainer):
     pool = staticmethod(evidence)
 
     def attribution(self, images: Tensor, targets: Tensor | None) -> Tensor:
-        """Return what each colour of each pixel is given, signed, ``(B, 3, H, W)``, detached.
+        """Return what each channel of each pixel is given, ``(B, channels, H, W)``, detached.
 
         Args:
-            images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+            images: pixels ``(B, channels, H, W)`` in ``[0, 1]``.
             targets: the classes to explain ``(B,)``, or ``None`` for the predicted ones.
         """
         if not len(images):
@@ -72,7 +73,7 @@ class PixelGradient(Explainer):
 
 
 def gradient_of_logit(classifier: Classifier, images: Tensor, targets: Tensor | None) -> Tensor:
-    r"""Return :math:`\partial y_c / \partial x` of images that are a leaf, ``(B, 3, H, W)``.
+    r"""Return :math:`\partial y_c / \partial x` of images that are a leaf, ``(B, channels, H, W)``.
 
     Cost: one forward, one backward; no gradient for any parameter.
     """
@@ -158,7 +159,7 @@ class AveragedGradient(PixelGradient):
             return resolve_targets(targets, self.classifier(images)).tolist()
 
     def _gradient(self) -> Callable[[Tensor, int], Tensor]:
-        """Return the gradient of a class's logit as a function of pixels ``(m, 3, H, W)``."""
+        """Return the gradient of a class's logit, a function of pixels ``(m, channels, H, W)``."""
         network = frozen(self.classifier)
 
         def gradient(copies: Tensor, target: int) -> Tensor:
@@ -296,7 +297,7 @@ class GradientShap(AveragedGradient):
         samples: the number n of draws.
         noise: standard deviation of the noise, as a share of the range of the image's pixels.
         baseline: the background: ``"black"``, ``"mean"``, ``"blur"``, or the pixels
-            ``(N, 3, H, W)`` of N pictures, of which every draw takes one.
+            ``(N, channels, H, W)`` of N pictures, of which every draw takes one.
         seed: of the draws.
         batch_size: the number of copies of an image in one forward, at most.
 
@@ -340,7 +341,7 @@ class GradientShap(AveragedGradient):
         return total / self.samples
 
     def _backgrounds(self, images: Tensor) -> Tensor:
-        """Return the pictures to draw from for each image, ``(B, N, 3, H, W)``."""
+        """Return the pictures to draw from for each image, ``(B, N, channels, H, W)``."""
         if not isinstance(self.baseline, Tensor):
             return removed(images, self.baseline, self.classifier.mean).expand_as(images)[:, None]
         if self.baseline.shape[1:] != images.shape[1:] or not len(self.baseline):
@@ -358,7 +359,7 @@ def span(images: Tensor) -> Tensor:
 
 
 def normal_fields(count: int, images: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw standard normal noise ``(count, 3, H, W)`` of the images' size.
+    """Draw standard normal noise ``(count, channels, H, W)`` of the images' size.
 
     Fields are drawn one after another, so that they do not depend on how they are grouped.
     """

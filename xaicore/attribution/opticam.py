@@ -26,7 +26,7 @@ from xaicore.classifier import Classifier, check_name
 from xaicore.masking import mask, normalize, removed, upsample
 
 Network = Callable[[Tensor], Tensor]
-"""Brings images ``(B, 3, H, W)`` to logits ``(B, C)``."""
+"""Brings images ``(B, channels, H, W)`` to logits ``(B, C)``."""
 
 
 def relative(maps: Tensor) -> Tensor:

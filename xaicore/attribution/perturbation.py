@@ -27,7 +27,7 @@ class MaskedImages:
 
     Args:
         classifier: the classifier.
-        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``, at least one.
+        images: pixels ``(B, channels, H, W)`` in ``[0, 1]``, at least one.
         targets: the classes ``(B,)``, or ``None`` for the predicted ones.
         baseline: what replaces removed pixels.
 

@@ -14,7 +14,6 @@ from tqdm import tqdm
 from xaicore.attribution import Explainer
 from xaicore.classifier import Classifier
 from xaicore.cli.subject import (
-    channels_told,
     classifier_of,
     layer_proposed,
     method_of,
@@ -22,6 +21,7 @@ from xaicore.cli.subject import (
     settings_of,
     words,
 )
+from xaicore.evaluation.tally import constant
 from xaicore.explanation import Explanation, check_suffix, explain_by, read_image, save
 from xaicore.files import check_output, replacing
 from xaicore.interpretation import FITTED
@@ -65,7 +65,10 @@ def run(options: argparse.Namespace) -> int:
         print(failure, file=sys.stderr)
     for place, row in rows.items():
         _tell(place, options.model, dict(zip(methods, row, strict=True)))
-    _tell_constant([found for row in rows.values() for found in row])
+    for line in constant(
+        {name: [row[i].constant for row in rows.values()] for i, name in enumerate(names)}
+    ):
+        print(line)
     _write(options, rows, names)
     return FAILED if failures else 0
 
@@ -113,10 +116,7 @@ def _explained(
     bar: tqdm,
 ) -> list[Explanation]:
     found = []
-    with (
-        channels_told(classifier),
-        layer_proposed(classifier, lambda: read_image(path, classifier, scale)),
-    ):
+    with layer_proposed(classifier, lambda: read_image(path, classifier, scale)):
         for explanation in explain_by(classifier, path, [*methods.values()], target, scale):
             found.append(explanation)
             bar.update()
@@ -166,12 +166,6 @@ def _tell(place: str, model: str, row: dict[str, Explanation]) -> None:
             f"{found.o:.3f}; average drop {drop:.1f} %, average gain {gain:.1f} %; "
             f"the map took {found.seconds:.2f} s"
         )
-
-
-def _tell_constant(found: Sequence[Explanation]) -> None:
-    constant = sum(explanation.constant for explanation in found)
-    if constant:
-        print(f"{constant} of {len(found)} maps are constant: they point nowhere")
 
 
 def _write(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from ast import literal_eval
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,9 +21,6 @@ from xaicore.processes import device_named
 
 SETTINGS = ("layer", "mean", "std", "activation")
 """Options that say of a network what it does not say itself; not every command has them."""
-
-CHANNELS = re.compile(r"to have (\d+) channels, but got (\d+) channels")
-"""What torch says of a convolution that receives other images."""
 
 
 def classifier_of(options: argparse.Namespace) -> Classifier:
@@ -129,21 +125,6 @@ def method_of(name: str, classifier: Classifier, settings: Mapping[str, object])
     except TypeError as error:
         given = ", ".join(f"{key}={value!r}" for key, value in settings.items())
         raise ValueError(f"--set: {name} cannot be made with {given}: {error}") from error
-
-
-@contextmanager
-def channels_told(classifier: Classifier) -> Iterator[None]:
-    """Say, inside, which options are missing where a network takes other channels."""
-    try:
-        yield
-    except RuntimeError as error:
-        wanted = CHANNELS.search(str(error))
-        if wanted is None or int(wanted[2]) != classifier.channels:
-            raise
-        raise ValueError(
-            f"the network takes {wanted[1]} channels, not {wanted[2]}: give --mean and --std, one "
-            "number for each channel, with commas"
-        ) from error
 
 
 @contextmanager

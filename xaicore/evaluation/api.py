@@ -58,9 +58,9 @@ def evaluate(
 
     Args:
         classifier: the classifier that is explained, in evaluation mode.
-        dataset: yields pixels ``(3, H, W)`` in ``[0, 1]`` and the true class, -1 or ``None`` for
-            the predicted one; and, if it wishes, a dictionary of the ``boxes`` ``(n, 4)`` and the
-            ``mask`` ``(1, H, W)`` of the image.
+        dataset: yields pixels ``(channels, H, W)`` in ``[0, 1]`` and the true class, -1 or ``None``
+            for the predicted one; and, if it wishes, a dictionary of the ``boxes`` ``(n, 4)`` and
+            the ``mask`` ``(1, H, W)`` of the image.
         explainers: the methods by the name their records carry; or maps made elsewhere, finite
             tensors or arrays ``(N, 1, h, w)`` or ``(N, h, w)`` in the order of the data set, which
             are upsampled and normalised.

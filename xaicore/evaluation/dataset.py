@@ -37,7 +37,7 @@ class Item:
 
     Attributes:
         index: its place in the data set.
-        image: pixels ``(3, H, W)`` in ``[0, 1]``; ``None`` if it cannot be used.
+        image: pixels ``(channels, H, W)`` in ``[0, 1]``; ``None`` if it cannot be used.
         label: its class; ``NO_LABEL`` for the predicted one.
         boxes: ``x0, y0, x1, y1`` in pixels, ``(n, 4)``, if they are known.
         mask: coverage ``(1, H, W)``, if it is known.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 
 CHANCE = 1.5
@@ -10,7 +12,10 @@ CHANCE = 1.5
 
 def told(records: pd.DataFrame) -> list[str]:
     """Return how many labels are the prediction, and how many maps are constant, a line each."""
-    return [*agreement(records), *constant(records)]
+    maps = records.drop_duplicates(["image", "method"])
+    maps = maps[maps["seconds"].notna()]
+    flat = {str(name): list(of) for name, of in maps.groupby("method", sort=False)["degenerate"]}
+    return [*agreement(records), *constant(flat)]
 
 
 def agreement(records: pd.DataFrame) -> list[str]:
@@ -47,15 +52,16 @@ def shift(records: pd.DataFrame) -> str:
     return ""
 
 
-def constant(records: pd.DataFrame) -> list[str]:
-    """Return for each method that has made constant maps how many, in a line."""
-    maps = records.drop_duplicates(["image", "method"])
-    maps = maps[maps["seconds"].notna()]
-    flat = {name: of.astype(bool) for name, of in maps.groupby("method", sort=False)["degenerate"]}
+def constant(flat: Mapping[str, Sequence[bool]]) -> list[str]:
+    """Return for each method that has made constant maps how many, in a line.
+
+    Args:
+        flat: of each method whether each of its maps is constant.
+    """
     return [
-        f"{of.sum()} of {len(of)} maps of {name} are constant: they point nowhere"
+        f"{sum(of)} of {len(of)} maps of {name} are constant: they point nowhere"
         for name, of in flat.items()
-        if of.any()
+        if any(of)
     ]
 
 

@@ -43,7 +43,7 @@ def ablation_curves(
 
     Args:
         classifier: the classifier, in evaluation mode.
-        dataset: yields pixels ``(3, H, W)`` in ``[0, 1]`` and the true class.
+        dataset: yields pixels ``(channels, H, W)`` in ``[0, 1]`` and the true class.
         features: the relevant features of the classifier.
         most: the largest k.
         draws: how many times random channels are drawn.

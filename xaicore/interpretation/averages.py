@@ -125,7 +125,7 @@ def _peaks(
     units: Mapping[int, Unit],
     batch_size: int,
 ) -> tuple[Tensor, dict[int, Tensor]]:
-    """Return the images ``(n, 3, H, W)`` and where the map of each unit is largest, ``(n, 2)``."""
+    """Return images ``(n, channels, H, W)`` and where each unit's map is largest, ``(n, 2)``."""
     layers = {unit.layer for unit in units.values()}
     modules = dict.fromkeys(layer.partition(":")[0] for layer in layers)
     pixels, peaks = [], dict[int, list[Tensor]]((row, []) for row in units)

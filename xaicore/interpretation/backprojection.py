@@ -109,14 +109,14 @@ def back_project(
 
     Args:
         classifier: the classifier, in evaluation mode.
-        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        images: pixels ``(B, channels, H, W)`` in ``[0, 1]``.
         layer: the layer's name.
         channels: the channel of each image ``(B,)``, or one for all.
         guided: whether a rectifier holds back what is negative.
         smooth: whether strided convolutions spread what they hand down.
 
     Returns:
-        The signal that reaches each colour of each pixel, ``(B, 3, H, W)``, detached.
+        The signal that reaches each colour of each pixel, ``(B, channels, H, W)``, detached.
 
     Raises:
         ValueError: the network has no such layer or channel, or, guided, an activation for which
@@ -138,7 +138,7 @@ def back_project(
 
 
 def hand_back(pixels: Tensor, maps: Mapping[str, Tensor], channels: Mapping[str, Tensor]) -> Tensor:
-    """Return the signal ``(B, 3, H, W)`` that reaches the pixels from one channel of each image.
+    """Return the signal ``(B, channels, H, W)`` that one channel of each image sends to the pixels.
 
     All images go back together, each from its own layer: where one has no channel, its signal is 0.
 

@@ -108,7 +108,7 @@ def responses(
 
     Args:
         classifier: the classifier, in evaluation mode.
-        dataset: yields pixels ``(3, H, W)`` in ``[0, 1]`` and the true class.
+        dataset: yields pixels ``(channels, H, W)`` in ``[0, 1]`` and the true class.
         layers: dotted names of modules of ``classifier.net``. ``None``: every ``nn.ReLU`` that puts
             out feature maps. A unit of a fully connected layer, if named, is a map of one pixel.
         batch_size: images in one forward.

@@ -94,7 +94,7 @@ class VEBI(Explainer):
         """Return one map for each of the features, with its layer, channel and score.
 
         Args:
-            images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+            images: pixels ``(B, channels, H, W)`` in ``[0, 1]``.
             targets: the classes ``(B,)``, one class for all, or ``None`` for the predicted ones.
 
         Raises:

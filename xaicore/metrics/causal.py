@@ -87,8 +87,8 @@ class CurveEnds(NamedTuple):
     Attributes:
         steps: the number of steps n.
         targets: the class followed on each image, ``(B,)``.
-        start: the pixels insertion starts from, ``(B, 3, H, W)``.
-        removed: the pixels deletion ends with, ``(B, 3, H, W)``.
+        start: the pixels insertion starts from, ``(B, channels, H, W)``.
+        removed: the pixels deletion ends with, ``(B, channels, H, W)``.
         p_image: the probability of the class on the image, float64 ``(B,)``, on the CPU.
         p_start: the same on ``start``.
         p_removed: the same on ``removed``.
@@ -126,7 +126,7 @@ def insertion_deletion(
 
     Args:
         classifier: the classifier, in evaluation mode.
-        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        images: pixels ``(B, channels, H, W)`` in ``[0, 1]``.
         maps: saliency ``(B, 1, H, W)`` in ``[0, 1]``.
         targets: the classes ``(B,)``, or one for all. ``None``: the predicted ones, as in the
             Opti-CAM paper and RISE; the CA-Stream code follows the true classes.
@@ -157,7 +157,7 @@ def curve_ends(
 
     Args:
         classifier: the classifier, in evaluation mode.
-        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        images: pixels ``(B, channels, H, W)`` in ``[0, 1]``.
         targets: the classes ``(B,)``, or one for all. ``None``: the predicted ones.
         protocol: a name in ``CAUSAL_PROTOCOLS``, or settings of one's own.
         batch_size: images in one forward.
@@ -198,7 +198,7 @@ def causal_curves(
 
     Args:
         classifier: the classifier, in evaluation mode.
-        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        images: pixels ``(B, channels, H, W)`` in ``[0, 1]``.
         maps: saliency ``(B, 1, H, W)`` in ``[0, 1]``.
         ends: the result of ``curve_ends`` for these images.
         batch_size: masked images in one forward; it bounds the memory.
@@ -261,7 +261,7 @@ def aopc(
 
     Args:
         classifier: the classifier, in evaluation mode.
-        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        images: pixels ``(B, channels, H, W)`` in ``[0, 1]``.
         maps: saliency ``(B, 1, H, W)`` in ``[0, 1]``.
         targets: the classes ``(B,)``, or one for all. ``None``: the predicted ones.
         regions: the number of patches removed, L.

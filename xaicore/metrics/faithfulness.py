@@ -41,7 +41,7 @@ def confidence(
 
     Args:
         classifier: the classifier, in evaluation mode.
-        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        images: pixels ``(B, channels, H, W)`` in ``[0, 1]``.
         maps: saliency ``(B, 1, H, W)`` in ``[0, 1]``.
         targets: the classes ``(B,)``, or one for all. The papers use the true classes.
             ``None``: the predicted ones.

@@ -41,7 +41,7 @@ def max_sensitivity(
 
     Args:
         explainer: the method to judge.
-        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        images: pixels ``(B, channels, H, W)`` in ``[0, 1]``.
         targets: the classes ``(B,)``, or one for all. ``None``: those predicted on the images
             without noise.
         radius: the largest noise r, in pixels of ``[0, 1]``.
@@ -101,7 +101,7 @@ def adcc(
 
     Args:
         explainer: the method to judge.
-        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        images: pixels ``(B, channels, H, W)`` in ``[0, 1]``.
         targets: the classes ``(B,)``, or one for all. ``None``: the predicted ones.
         maps: the explainer's maps of these images and targets, if they are there already.
         baseline: what replaces removed pixels: ``"black"``, ``"mean"``, ``"blur"`` or pixels.

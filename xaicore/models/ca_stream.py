@@ -212,7 +212,7 @@ class StreamedNetwork(nn.Module):
         """Return logits ``(B, C)`` of normalised images, or of what was seen of them.
 
         Args:
-            seen: images ``(B, 3, H, W)`` or the ``Look`` at them.
+            seen: images ``(B, channels, H, W)`` or the ``Look`` at them.
             classes: whose tokens are taken ``(B,)``; ``None`` for the predicted ones.
         """
         look = self.look(seen) if isinstance(seen, Tensor) else seen
@@ -362,7 +362,7 @@ class CAStream(Classifier):
         ``upsample`` make saliency of it. Cost: one forward.
 
         Args:
-            images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+            images: pixels ``(B, channels, H, W)`` in ``[0, 1]``.
             tap: which tap, from 0; the last by default.
 
         Raises:

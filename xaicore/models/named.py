@@ -117,7 +117,7 @@ def spatial_layers(classifier: Classifier, images: Tensor) -> list[str]:
 
     Args:
         classifier: the classifier.
-        images: pixels ``(B, 3, H, W)`` in ``[0, 1]``.
+        images: pixels ``(B, channels, H, W)`` in ``[0, 1]``.
     """
     names = {module: name for name, module in classifier.net.named_modules() if name}
     maps: dict[str, torch.Size] = {}

@@ -32,7 +32,8 @@ class Looks:
 
     Args:
         stream: The stream whose network looks; the taps alone decide what is kept.
-        dataset: Yields pixels ``(3, H, W)`` in ``[0, 1]``, all of one size, and the true class.
+        dataset: Yields pixels ``(channels, H, W)`` in ``[0, 1]``, all of one size, and the true
+            class.
 
     Attributes:
         look: The feature maps and the predicted classes of all images.
@@ -82,7 +83,8 @@ def train_stream(
 
     Args:
         stream: The stream.
-        dataset: Yields pixels ``(3, H, W)`` in ``[0, 1]`` and the true class; or the looks at it.
+        dataset: Yields pixels ``(channels, H, W)`` in ``[0, 1]`` and the true class; or the looks
+            at it.
         recipe: How to train.
         validation: Images that decide which epoch is best, by their cross-entropy; None: the last.
         seed: Seed of the order of the images, and of their augmentation.
