@@ -89,7 +89,8 @@ class Capture:
     def _why_zero(self, row: int) -> str:
         image, features = (own(part)[row : row + 1] for part in (self.images, self.leaf))
         if changes(partial(logits_above, self.classifier, image), features):
-            return f"the network is flat there, saturated, rounded or cut inside; {FREE}"
+            told = "the network is flat there, saturated, rounded or cut inside"
+            return f"{told}; {_advice(self.classifier)}, or {FREE}"
         return f"the class does not depend on this layer there; {_advice(self.classifier)}"
 
 
@@ -309,8 +310,13 @@ class Passes:
 
 
 @contextmanager
-def counted(net: nn.Module) -> Iterator[Passes]:
-    """Count the images that pass a network inside."""
+def counted(net: nn.Module, called: Callable[[], object] = lambda: None) -> Iterator[Passes]:
+    """Count the images that pass a network inside.
+
+    Args:
+        net: the network.
+        called: is called after each call of it, and may raise.
+    """
     passes = Passes()
 
     def came_back(gradient: Tensor | None) -> None:
@@ -320,6 +326,7 @@ def counted(net: nn.Module) -> Iterator[Passes]:
         passes.forwards += len(inputs[0])
         if isinstance(output, Tensor) and output.requires_grad:
             output.register_hook(came_back)
+        called()
 
     with hooked([net], count):
         yield passes

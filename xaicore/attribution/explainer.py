@@ -94,6 +94,18 @@ class Explainer(ABC):
         """Bring raw maps ``(B, 1, h, w)`` to ``size = (H, W)`` and to ``[0, 1]``."""
         return normalize(upsample(raw, size))
 
+    def forwards(self, size: Sequence[int], channels: int) -> int | None:
+        """Return how many images pass the network for a map, at most, where they are many.
+
+        It tells what a map will cost before it is made. ``None``: few, as ``cost`` says.
+
+        Args:
+            size: the size of the image, ``(H, W)``.
+            channels: of the layer that a class activation map looks at, whose capture is not
+                counted.
+        """
+        return None
+
     @abstractmethod
     def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
         """Compute the raw map of checked images; ``targets`` is ``(B,)`` or ``None``."""

@@ -101,6 +101,10 @@ class ExtremalPerturbation(Explainer):
         self.baseline = baseline
         self.batch_size = batch_size
 
+    def forwards(self, size: Sequence[int], channels: int) -> int:
+        """Return how many images pass the network for a map."""
+        return 1 + len(self.areas) * self.iterations
+
     def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
         if not len(images):
             return images[:, :1]

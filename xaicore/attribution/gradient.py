@@ -21,7 +21,7 @@ read nor moved; captum's ``NoiseTunnel`` and ``GradientShap`` draw anew for each
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -206,6 +206,10 @@ class IntegratedGradients(AveragedGradient):
         self.steps = steps
         self.baseline = baseline
 
+    def forwards(self, size: Sequence[int], channels: int) -> int:
+        """Return how many images pass the network for a map."""
+        return 1 + self.steps
+
     def _attribute(self, images: Tensor, targets: Tensor | None) -> Tensor:
         from captum import attr
 
@@ -267,6 +271,10 @@ class SmoothGrad(AveragedGradient):
         self.noise = noise
         self.seed = seed
 
+    def forwards(self, size: Sequence[int], channels: int) -> int:
+        """Return how many images pass the network for a map."""
+        return 1 + self.samples
+
     def _attribute(self, images: Tensor, targets: Tensor | None) -> Tensor:
         classes, gradient = self._classes(images, targets), self._gradient()
         sigma = self.noise * span(images)
@@ -323,6 +331,10 @@ class GradientShap(AveragedGradient):
         self.noise = noise
         self.baseline = baseline
         self.seed = seed
+
+    def forwards(self, size: Sequence[int], channels: int) -> int:
+        """Return how many images pass the network for a map."""
+        return 1 + self.samples
 
     def _attribute(self, images: Tensor, targets: Tensor | None) -> Tensor:
         classes, gradient = self._classes(images, targets), self._gradient()

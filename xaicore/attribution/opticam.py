@@ -223,6 +223,10 @@ class OptiCAM(CAMExplainer):
         """Bring raw maps to ``size`` and to ``[0, 1]``, as they were when they were optimised."""
         return NORMALIZATIONS[self.normalization](upsample(raw, size))
 
+    def forwards(self, size: Sequence[int], channels: int) -> int:
+        """Return how many images pass the network for a map, at most."""
+        return self.settings.iterations * (2 if self.objective in TWO_SIDED else 1)
+
     def _map(self, captured: Capture) -> Tensor:
         return combine(self._optimise(captured).weights, captured.features)
 

@@ -10,7 +10,7 @@ beside it.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -132,6 +132,10 @@ class RISE(Perturbation):
         self.keep = keep
         self.seed = seed
 
+    def forwards(self, size: Sequence[int], channels: int) -> int:
+        """Return how many images pass the network for a map."""
+        return 1 + self.masks
+
     def _map(self, seen: MaskedImages) -> Tensor:
         total = torch.zeros_like(full_precision(seen.images[:, 0]))
         for masks in self._draw(total[0]):
@@ -200,6 +204,12 @@ class Occlusion(Perturbation):
                 raise ValueError(f"Occlusion needs {name} >= 1 pixel, got {value}")
         self.window = window
         self.stride = stride
+
+    def forwards(self, size: Sequence[int], channels: int) -> int:
+        """Return how many images pass the network for a map."""
+        window, stride = self._geometry(min(size))
+        rows, columns = (len(_intervals(side, window, stride)) for side in size)
+        return 1 + rows * columns
 
     def _map(self, seen: MaskedImages) -> Tensor:
         total = torch.zeros_like(full_precision(seen.images[:, 0]))

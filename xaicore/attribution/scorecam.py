@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -61,6 +63,10 @@ class ScoreCAM(CAMExplainer):
         self.score = score
         self.baseline = baseline
         self.batch_size = batch_size
+
+    def forwards(self, size: Sequence[int], channels: int) -> int:
+        """Return how many images pass the network for a map, at most."""
+        return channels
 
     @torch.no_grad()
     def _map(self, captured: Capture) -> Tensor:

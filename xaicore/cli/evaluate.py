@@ -22,7 +22,7 @@ from xaicore.evaluation.dataset import Items
 from xaicore.evaluation.engine import on_disk
 from xaicore.evaluation.estimate import estimate
 from xaicore.evaluation.folder import Folder, read_records
-from xaicore.evaluation.probe import tried
+from xaicore.evaluation.probe import given_up, tried
 from xaicore.evaluation.run import Run, Sizes
 from xaicore.evaluation.tally import shift, told
 from xaicore.metrics.measures import MEASURES, SINGULAR, named
@@ -39,11 +39,14 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         if started().first:
             print(*getattr(planned.items.dataset, "notes", ()), sep="\n", flush=True)
-            print(estimate(planned, Folder(options.out)))
+            print(estimate(planned, Folder(options.out), shown=None))
         return 0
-    remarks = [*getattr(planned.items.dataset, "notes", ()), *tried(planned)]
+    planned, covered = tried(planned)
     if started().first:
+        remarks = [*getattr(planned.items.dataset, "notes", ()), *covered]
         print("\n".join(remarks), flush=True)
+        for line in given_up(planned):
+            print(f"warning: {line}", file=sys.stderr, flush=True)
     failed, example = on_disk(planned, options.out, None)
     if not started().first:
         return 0

@@ -16,6 +16,7 @@ from xaicore.classifier import Classifier
 from xaicore.evaluation.batch import Job, Method, Settings
 from xaicore.evaluation.dataset import Items, Truth
 from xaicore.evaluation.maps import taken
+from xaicore.evaluation.probe import given_up, tried
 from xaicore.evaluation.run import Run, Sizes, in_memory
 from xaicore.evaluation.tally import shift
 from xaicore.metrics import measures
@@ -52,9 +53,11 @@ def evaluate(
     these images once more, unless the data set tells by ``identity(i)``, as the size and the times
     of a file, that item i did not change.
 
+    A method that fails alike for the first three images is given up: its records say why.
+
     Cost: one forward per image, shared by all; that of the methods; per map one forward for AD, AI
     and AG, 2 (n - 1) for both curves of n steps, 10 for AOPC, one for SM, two and a map for ADCC,
-    ten maps for MS. Memory does not depend on the number of images, but for what is returned.
+    eleven maps for MS. Memory does not depend on the number of images, but for what is returned.
 
     Args:
         classifier: the classifier that is explained, in evaluation mode.
@@ -89,8 +92,8 @@ def evaluate(
         is constant, and ``failed``, why there is no value; empty if there is one.
 
     Raises:
-        ValueError: an argument cannot be used, the folder holds another run, or, if ``strict``, an
-            image cannot be measured.
+        ValueError: an argument cannot be used, the folder holds another run, no method can explain
+            the first images, or, if ``strict``, an image cannot be measured.
         OSError: the folder cannot be written.
         MemoryError: one batch is too large.
     """
@@ -101,7 +104,9 @@ def evaluate(
     items = Items(dataset, truth)
     job = Job(classifier, taken(explainers, len(items)), settings, precision)
     sizes = Sizes(batch_size, chunk_size, threads)
-    run = Run(job, items, sizes, workers, strict)
+    run, _ = tried(Run(job, items, sizes, workers, strict))
+    for line in given_up(run):
+        warnings.warn(line, stacklevel=2)
     if out is not None:
         from xaicore.evaluation.engine import on_disk  # noqa: PLC0415 - only runs on disk need it
         from xaicore.evaluation.folder import read_records  # noqa: PLC0415

@@ -58,12 +58,14 @@ class Job:
         methods: the methods, or maps made elsewhere, by name.
         settings: what is measured.
         precision: ``"float32"``, or ``"bfloat16"`` or ``"float16"`` where torch knows how.
+        refused: the methods that are not tried any more, and why.
     """
 
     classifier: Classifier
     methods: Mapping[str, Method]
     settings: Settings
     precision: str = "float32"
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     def in_batches(self, size: int) -> Job:
         """Return the job for batches of a size, which bounds every forward that it makes itself."""
@@ -87,7 +89,7 @@ class Job:
             MemoryError: there is not enough memory; or what torch raises instead.
         """
         parts = [self._nothing(item, item.failed) for item in items if item.failed]
-        with self._autocast():
+        with self.autocast():
             parts += [part for alike in same_size(items) for part in self._measured(alike)]
         table = pd.concat(parts, ignore_index=True)
         table = table.iloc[self._order(table, [item.index for item in items])]
@@ -95,19 +97,10 @@ class Job:
             table.insert(1, "file", table["image"].map({i.index: i.name for i in items}))
         return table.reset_index(drop=True)
 
-    def try_alone(self, item: Item) -> None:
-        """Run the network on one image, whose class it must know.
-
-        Raises:
-            Exception: whatever is wrong, also of the user's network.
-        """
-        with self._autocast():
-            self._batch([item])
-
     def _measured(self, items: Sequence[Item]) -> list[pd.DataFrame]:
         if len(items) > 1:
             try:
-                batch = self._batch(items)
+                batch = self.batch(items)
                 return [batch.records(name) for name in self.methods]
             except Exception as error:  # of the user's network too
                 if out_of_memory(error):
@@ -116,14 +109,14 @@ class Job:
 
     def _measured_alone(self, item: Item) -> list[pd.DataFrame]:
         try:
-            batch = self._batch([item])
+            batch = self.batch([item])
         except Exception as error:
             if out_of_memory(error):
                 raise
             return [self._nothing(item, words(error))]
         return [batch.records(name, tolerant=True) for name in self.methods]
 
-    def _batch(self, items: Sequence[Item]) -> Batch:
+    def batch(self, items: Sequence[Item]) -> Batch:
         """Run the network once on images of one size, for all methods and measures.
 
         Raises:
@@ -155,7 +148,7 @@ class Job:
         )
         places = [item.index for item in items]
         labelled = [item.label != NO_LABEL for item in items]
-        return Batch(places, labelled, seen, self.methods, settings.metrics, captured)
+        return Batch(places, labelled, seen, self.methods, settings.metrics, captured, self.refused)
 
     def _captured(self, images: Tensor) -> Capture | None:
         """What class activation maps share; nothing if no method needs it, or it is refused."""
@@ -186,7 +179,8 @@ class Job:
             keys.append(table[column].map(places).to_numpy())
         return np.lexsort(keys)
 
-    def _autocast(self) -> AbstractContextManager[object]:
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return what computes inside in the precision of the job."""
         dtype = PRECISIONS[self.precision]
         device = self.classifier.mean.device.type
         return torch.autocast(device, dtype, enabled=dtype is not None)
@@ -203,6 +197,7 @@ class Batch:
         methods: the methods, or maps made elsewhere, by name.
         metrics: the names of measures.
         captured: the pass that class activation maps start from, if there is one.
+        refused: the methods that are not tried, and why.
     """
 
     places: list[int]
@@ -211,6 +206,7 @@ class Batch:
     methods: Mapping[str, Method]
     metrics: Sequence[str]
     captured: Capture | None
+    refused: Mapping[str, str]
 
     def records(self, name: str, tolerant: bool = False) -> pd.DataFrame:
         """Explain by one method and measure the maps: a row per image and metric.
@@ -221,6 +217,9 @@ class Batch:
         """
         targets, predicted = self.seen.targets.tolist(), self.seen.logits.argmax(1).tolist()
         rows = Rows(self.places, targets, self.labelled, predicted, name, self.metrics)
+        if name in self.refused:
+            rows.failed |= dict.fromkeys(self.metrics, self.refused[name])
+            return rows.table()
         method = self.methods[name]
         with rows.noting(self.metrics, tolerant):
             began = time.perf_counter()

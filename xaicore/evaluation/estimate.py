@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
-from xaicore.attribution.capture import counted
+from tqdm import tqdm
+
 from xaicore.evaluation.engine import continued, describe
 from xaicore.evaluation.folder import Folder
-from xaicore.evaluation.progress import first_failure
+from xaicore.evaluation.price import Bill, bill
 from xaicore.evaluation.run import Run, patiently, surroundings, usual_batch
 
-ENOUGH = 5.0
+ENOUGH = 4.0
 """Seconds that a batch must take to tell the cost of the others, if it is smaller than they."""
 
-PLENTY = 30.0
+PLENTY = 10.0
 """Seconds after which the first batch is enough: what warms up is little of it."""
+
+PATIENCE = 1.0
+"""Seconds after which a method, or a measure, is stopped whose first passes tell its pace."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class Estimate:
         seconds: per image, in this process.
         probed: images of the batch that was timed, the last one.
         batches: how many were measured.
+        partly: the methods whose pace was measured, not all of their passes.
         failure: what failed first of what was measured, in words; empty if nothing did.
     """
 
@@ -44,6 +51,7 @@ class Estimate:
     seconds: float
     probed: int
     batches: int
+    partly: tuple[str, ...] = ()
     failure: str = ""
 
     def __str__(self) -> str:
@@ -53,20 +61,27 @@ class Estimate:
             f"{self.images} images, {self.left} of them left to measure; {self.records} records\n"
             f"per image: {self.forwards:.1f} forwards, {self.backwards:.1f} backwards, "
             f"{self.seconds:.3g} s (measured: batch {self.batches}, of {self.probed} image"
-            f"{'s' * (self.probed > 1)})\n"
+            f"{'s' * (self.probed > 1)}{self._told_partly()})\n"
             f"left: {self.forwards * self.left:.3g} forwards, {self.backwards * self.left:.3g} "
             f"backwards, {duration(total)} in one process like this one"
             + f"\nnot all can be measured; {self.failure}"
             * bool(self.failure)
         )
 
+    def _told_partly(self) -> str:
+        names = ", ".join(self.partly)
+        return f"; of {names} the first passes, which tell the pace of all" if names else ""
 
-def estimate(run: Run, folder: Folder | None = None) -> Estimate:
-    """Measure some batches and say what the run would cost; write nothing.
+
+def estimate(run: Run, folder: Folder | None = None, shown: bool | None = False) -> Estimate:
+    """Measure parts of some batches and say what the run would cost; write nothing.
+
+    Of a method of many passes the first ones tell its pace, as soon as they take ``PATIENCE``.
 
     Args:
         run: the run.
         folder: where it may have begun.
+        shown: whether to show a bar; ``None``: if the errors go to a terminal.
 
     Raises:
         ValueError: the folder holds something else.
@@ -80,33 +95,31 @@ def estimate(run: Run, folder: Folder | None = None) -> Estimate:
     elif folder:
         folder.refuse_things()
     with surroundings(sizes):
-        *_, last = batches = list(_probed(run, sizes.batch))
+        *_, last = batches = list(_probed(run, sizes.batch, shown))
     images = len(run.items)
     return Estimate(
         images,
         images - done,
         images * len(run.job.methods) * len(run.job.settings.metrics),
-        last.forwards / last.images,
-        last.backwards / last.images,
-        last.seconds / last.images,
+        last.bill.price.forwards / last.images,
+        last.bill.price.backwards / last.images,
+        last.bill.price.seconds / last.images,
         last.images,
         len(batches),
-        next(filter(None, (batch.failure for batch in batches)), ""),
+        tuple(name for name in run.job.methods if name in last.bill.partly),
+        next(filter(None, (batch.bill.failure for batch in batches)), ""),
     )
 
 
 class Probe(NamedTuple):
-    """What one batch cost."""
+    """What one batch of so many images costs."""
 
     images: int
-    forwards: int
-    backwards: int
-    seconds: float
-    failure: str
+    bill: Bill
 
 
-def _probed(run: Run, batch: int | None) -> Iterator[Probe]:
-    """Measure batches, each twice as large, until the second or a later one is enough.
+def _probed(run: Run, batch: int | None, shown: bool | None) -> Iterator[Probe]:
+    """Price batches, each twice as large, until the second or a later one is enough.
 
     It is, if it is as large as the batches of the run, or takes long enough. Where the batch size
     is not given, the search for it would end where memory does, and so does this.
@@ -115,21 +128,35 @@ def _probed(run: Run, batch: int | None) -> Iterator[Probe]:
     size, first, done = 1, 0, 0
     while True:
         items = [run.items[place % count] for place in range(first, first + size)]
+        began = time.perf_counter()
         try:
-            with counted(run.job.classifier.net) as passes:
-                began = time.perf_counter()
-                records = patiently(run.job.in_batches(whole), items)
-                seconds = time.perf_counter() - began
+            with _bar(len(run.job.methods), f"batch {done + 1}", shown) as told:
+                found = patiently(
+                    partial(bill, run.job.in_batches(whole), items, PATIENCE, told), size
+                )
         except MemoryError:
             if done and batch is None:
                 return
             raise
-        yield Probe(size, passes.forwards, passes.backwards, seconds, first_failure(records))
-        done += 1
+        yield Probe(size, found)
+        done, seconds = done + 1, time.perf_counter() - began
         enough = size == min(whole, count) or seconds > ENOUGH
         if (done > 1 and enough) or seconds > PLENTY:
             return
         first, size = first + size, size if enough else min(2 * size, whole, count)
+
+
+@contextmanager
+def _bar(methods: int, name: str, shown: bool | None) -> Iterator[Callable[[str], None]]:
+    """Show which method is priced."""
+    silent = None if shown is None else not shown
+    with tqdm(total=methods, unit=" methods", leave=False, disable=silent) as bar:
+
+        def told(method: str) -> None:
+            bar.set_description_str(f"{name}, {method}")
+            bar.update()
+
+        yield told
 
 
 def duration(seconds: float) -> str:

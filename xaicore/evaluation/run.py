@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import pandas as pd
 import torch
@@ -14,8 +16,11 @@ from xaicore.attribution.explainer import check_evaluation_mode
 from xaicore.classifier import check_name
 from xaicore.evaluation.batch import PRECISIONS, Job, release
 from xaicore.evaluation.dataset import Item, Items, batches
+from xaicore.evaluation.price import bill
 from xaicore.evaluation.progress import Progress, first_failure
 from xaicore.processes import out_of_memory
+
+T = TypeVar("T")
 
 CHUNK = 64
 USUAL_BATCH = 64
@@ -105,7 +110,7 @@ def usual_batch(run: Run) -> int:
 def largest_batch(run: Run) -> int:
     """Return the batch size that fits, halved from the device's usual one as often as needed.
 
-    Cost: the methods and metrics on one batch, with short curves, for every size that is tried.
+    Cost: the first passes of the methods and metrics on one batch, for every size that is tried.
 
     Raises:
         MemoryError: not even one image fits.
@@ -113,7 +118,7 @@ def largest_batch(run: Run) -> int:
     size = usual_batch(run)
     while True:
         try:
-            run.job.in_brief().in_batches(size).records([run.items[place] for place in range(size)])
+            bill(run.job.in_batches(size), [run.items[place] for place in range(size)])
             return size
         except Exception as error:
             if not out_of_memory(error):
@@ -163,7 +168,7 @@ def measured(
             items = next(stream)
             if not begin(number, items):
                 continue
-            found.append(patiently(job, items))
+            found.append(patiently(partial(job.records, items), len(items)))
             if run.strict:
                 refuse_failures(found[-1])
             progress.open(found[-1])
@@ -171,27 +176,31 @@ def measured(
         yield number, pd.concat(found, ignore_index=True) if whole else None
 
 
-def patiently(job: Job, items: Sequence[Item]) -> pd.DataFrame:
+def patiently(measure: Callable[[], T], size: int) -> T:
     """Measure a batch; where memory is short, once more after giving back what can be given back.
 
     Never in smaller batches: the same images would round differently.
+
+    Args:
+        measure: measures it.
+        size: how many images it has.
 
     Raises:
         MemoryError: it is too short for this batch.
     """
     try:
-        return job.records(items)
+        return measure()
     except Exception as error:
         if not out_of_memory(error):
             raise
     release()
     try:
-        return job.records(items)
+        return measure()
     except Exception as error:
         if not out_of_memory(error):
             raise
         raise MemoryError(
-            f"a batch of {len(items)} images does not fit into the memory that is free: free some "
+            f"a batch of {size} images does not fit into the memory that is free: free some "
             "and run the same command again, or give a new folder and a smaller batch size"
         ) from error
 
