@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
             print(*getattr(planned.items.dataset, "notes", ()), sep="\n", flush=True)
             print(estimate(planned, Folder(options.out), shown=None))
         return 0
-    planned, covered = tried(planned)
+    planned, covered = tried(planned, Folder(options.out))
     if started().first:
         remarks = [*getattr(planned.items.dataset, "notes", ()), *covered]
         print("\n".join(remarks), flush=True)

@@ -196,6 +196,7 @@ def describe(run: Run) -> dict[str, Any]:
             "baseline": fingerprint.plain(settings.baseline),
             "curves": fingerprint.plain(settings.curves),
         },
+        "given_up": dict(job.refused),
         "precision": job.precision,
         "device": job.classifier.mean.device.type,
         **run.sizes.named(),
@@ -238,4 +239,4 @@ def continued(
     folder.refuse_other(there, here | decided)
     methods = {name: run.job.methods[name] for name in there["methods"]}
     sizes = Sizes(there["batch_size"], there["chunk_size"], there["threads"])
-    return replace(run, job=replace(run.job, methods=methods)), sizes
+    return replace(run, job=replace(run.job, methods=methods, refused=there["given_up"])), sizes

@@ -29,7 +29,10 @@ class Slow(Explainer):
         self.renewed = 0
 
     def _raw(self, images: Tensor, targets: Tensor | None) -> Tensor:
-        (claim,) = self.chunks.glob(".*.claim")
+        claims = list(self.chunks.glob(".*.claim"))
+        if not claims:  # it is tried on the first image, before the run begins
+            return images.mean(1, keepdim=True)
+        (claim,) = claims
         given_up = time.monotonic() + PATIENCE
         told = claim.stat().st_mtime_ns
         while self.renewed < 3 and time.monotonic() < given_up:
