@@ -18,7 +18,7 @@ from xaicore.attribution.explainer import Explainer
 from xaicore.evaluation.batch import Batch, Job, Method
 from xaicore.evaluation.dataset import Item, same_size, words
 from xaicore.metrics.causal import CAUSAL_PROTOCOLS, CausalProtocol
-from xaicore.metrics.measures import CURVES, MEASURES, Case
+from xaicore.metrics.measures import CURVES, EXPLAINER, MEASURES, Case
 from xaicore.processes import out_of_memory
 
 T = TypeVar("T")
@@ -176,14 +176,45 @@ def bill(
                 continue
             found.price += price
             assert batch is not None
-            curves = _steps(job, batch) / _steps(brief, batch)
+            measured = Measured(_steps(job, batch) / _steps(brief, batch))
             for name in job.methods:
                 told(name)
-                _bill_method(found, meter, batch, name, curves)
+                _bill_method(found, meter, batch, name, measured)
     return found
 
 
-def _bill_method(found: Bill, meter: Meter, batch: Batch, name: str, curves: float) -> None:
+@dataclass
+class Measured:
+    """What measures of one map cost.
+
+    Attributes:
+        curves: how many times the price of short curves those of the run cost.
+        known: the price of measures that cost the same for every method.
+    """
+
+    curves: float
+    known: dict[str, Price] = field(default_factory=dict)
+
+    def price(self, name: str, meter: Meter, case: Case, maps: float) -> Price:
+        """Return the price of a measure.
+
+        Args:
+            name: the measure.
+            meter: what prices it.
+            case: what is measured.
+            maps: the forwards of one map of the method for each image of the batch.
+        """
+        measure = MEASURES[name]
+        if name not in self.known:
+            found, _ = meter.price(partial(measure.of, case), MAPS.get(name, 0) * maps or None)
+            found = found.times(self.curves if measure.needs == CURVES else 1)
+            if measure.needs == EXPLAINER:
+                return found
+            self.known[name] = found
+        return self.known[name]
+
+
+def _bill_method(found: Bill, meter: Meter, batch: Batch, name: str, measured: Measured) -> None:
     """Add the price of a method and its measures."""
     method, seen, metric = batch.methods[name], batch.seen, batch.metrics[0]
     try:
@@ -197,9 +228,7 @@ def _bill_method(found: Bill, meter: Meter, batch: Batch, name: str, curves: flo
         if any(MEASURES[metric].needs == CURVES for metric in batch.metrics):
             found.price += meter.price(lambda: seen.ends)[0]
         for metric in batch.metrics:
-            measure = MEASURES[metric]
-            cost, _ = meter.price(partial(measure.of, case), MAPS.get(metric, 0) * each or None)
-            found.price += cost.times(curves if measure.needs == CURVES else 1)
+            found.price += measured.price(metric, meter, case, each)
     except Exception as error:
         if out_of_memory(error):
             raise
