@@ -107,7 +107,7 @@ class Classifier(nn.Module):
         self.net = net
         self.activation = activation
         self.looked = False
-        self.training = net.training
+        self.training = getattr(net, "training", False)
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1), persistent=False)
         self.layer_name = _layer_name(net, layer)
@@ -128,13 +128,21 @@ class Classifier(nn.Module):
 
         Raises:
             UnknownLayerError: none was named, and the architecture is not known.
+            ValueError: it is compiled by TorchScript.
         """
         if self.layer_name is None:
             raise UnknownLayerError(
                 f"no CAM layer is known for {type(self.net).__name__}: name the last spatial "
                 "layer, Classifier(net, layer=net.…) or layer='…' (see net.named_modules())"
             )
-        return self.net.get_submodule(self.layer_name)
+        module = dict(self.net.named_modules())[self.layer_name]
+        if isinstance(module, torch.jit.ScriptModule):
+            raise ValueError(
+                f"layer '{self.layer_name}' is compiled by TorchScript, which shows no layer: give "
+                "the network as it was before torch.jit, or use a method that looks at none: "
+                "saliency, integrated-gradients, rise or occlusion"
+            )
+        return module
 
     @property
     def channels(self) -> int:
@@ -286,11 +294,13 @@ def _logits(net: nn.Module, inputs: Tensor) -> Tensor:
     elif isinstance(found, list | tuple) and found:
         found = found[0]
     # Of one image a network may be shown many changes of its features, each with logits of its own.
-    if isinstance(found, Tensor) and found.ndim == 2 and len(inputs) in (1, len(found)):
+    shaped = isinstance(found, Tensor) and found.ndim == 2 and len(inputs) in (1, len(found))
+    if shaped and found.is_floating_point():
         return found
     what = f"a {type(output).__name__}"
     if isinstance(found, Tensor):
         what = f"a tensor of shape {tuple(found.shape)} for {len(inputs)} images"
+        what += "" if found.is_floating_point() else f", of {found.dtype}"
     raise ValueError(f"{type(net).__name__} returns {what}, no logits (B, C): {WRAPPER}")
 
 

@@ -8,6 +8,7 @@ frozen parameters, and with layers followed by in-place operations.
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -167,6 +168,13 @@ def capture(classifier: Classifier, images: Tensor, targets: Tensor | None = Non
             with torch.no_grad():  # it may run where nothing is recorded
                 leaf, logits = _passed(classifier, images)
         classes = own(resolve_targets(targets, logits.detach()))
+    if leaf.shape[-2:] == (1, 1):
+        warnings.warn(
+            f"layer '{classifier.layer_name}' has one position for images of {images.shape[2]}x"
+            f"{images.shape[3]} pixels, so every map of it is constant: choose an earlier layer or "
+            "larger images",
+            stacklevel=2,
+        )
     captured = Capture(classifier, images, classes, leaf.requires_grad_(), logits)
     if not logits.requires_grad and len(logits) and not captured.looked_at():
         raise ValueError(

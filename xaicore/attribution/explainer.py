@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from xaicore.classifier import Classifier
 from xaicore.masking import normalize, upsample
@@ -215,6 +216,12 @@ def check_batch_size(batch_size: int) -> None:
 
 def resolve_targets(targets: Tensor | None, logits: Tensor) -> Tensor:
     """Return the given targets, checked against the number of classes, or the predicted ones."""
+    blind = logits.isnan().any(1).nonzero()[:, 0].tolist()
+    if blind:
+        raise ValueError(
+            f"the network gives NaN for image {blind[0]} of the batch ({len(blind)} in all): look "
+            "at its logits; half precision overflows early"
+        )
     if targets is None:
         return logits.argmax(1)
     if not len(targets):
@@ -229,9 +236,15 @@ def resolve_targets(targets: Tensor | None, logits: Tensor) -> Tensor:
 
 
 def check_evaluation_mode(classifier: Classifier) -> None:
-    """Refuse a network in training mode: its output would depend on the rest of the batch."""
+    """Refuse a network in training mode, whose output depends on the batch, or without weights."""
+    for name, parameter in classifier.net.named_parameters():
+        if is_lazy(parameter):
+            raise ValueError(
+                f"the network has a lazy layer that has no size yet ('{name}'): run it once on "
+                "what it takes, and load its weights, before it is explained"
+            )
     for name, module in classifier.net.named_modules(prefix="net"):
-        if module.training:
+        if getattr(module, "training", False):  # what torch.jit.freeze returns has no mode
             raise ValueError(
                 f"the classifier is in training mode ('{name}'): call classifier.eval() first"
             )

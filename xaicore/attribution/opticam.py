@@ -291,7 +291,7 @@ class OptiCAM(CAMExplainer):
         (gradient,) = torch.autograd.grad(value.sum(), weights if self.settings.natural else u)
         if self.settings.natural:
             gradient = natural_gradient(gradient, weights.detach())
-        return value.detach(), gradient
+        return value.detach().to(u), gradient.to(u)
 
     def _logits(self, network: Network, rows: Rows, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Return the class's logit for what maps keep and, where it is looked at, for the rest."""

@@ -65,13 +65,15 @@ def label_classes(
         classes: what the network calls its classes, if it does.
 
     Raises:
-        ValueError: classes are called by numbers, and some labels are such names and some are not.
+        ValueError: classes are called by numbers, and some labels are such names and some are not;
+            or labels count from 1.
     """
     texts = [_without_point(label.strip()) for label in labels]
     known = {text: named_places(text, classes) for text in dict.fromkeys(texts)}
     _refuse_both_counts([*known], [*known.values()], "labels:")
     found = {text: _label(text, places, classes) for text, places in known.items()}
     used = [known[text] for text, number in found.items() if isinstance(number, int)]
+    _refuse_from_1([number for number in found.values() if isinstance(number, int)], classes)
     return [found[text] for text in texts], _kinds(used) if used else "labels"
 
 
@@ -80,6 +82,15 @@ def named_places(name: str, classes: Sequence[str] | None) -> list[int]:
     known = list(enumerate(classes or ()))
     exact = [place for place, other in known if other == name]
     return exact or [place for place, other in known if other.lower() == name.lower()]
+
+
+def _refuse_from_1(numbers: Sequence[int], classes: Sequence[str] | None) -> None:
+    """Refuse labels of which one is the number of classes, and none 0."""
+    if classes and numbers and min(numbers) == 1 and max(numbers) == len(classes):
+        raise ValueError(
+            f"labels: they count from 1 to {len(classes)}, and the classes of the network from 0 "
+            f"to {len(classes) - 1}: take one off each, or give names"
+        )
 
 
 def _label(text: str, places: list[int], classes: Sequence[str] | None) -> int | str:

@@ -221,6 +221,10 @@ def _listed(
     notes = [f"classes: the {kinds} in {path}"]
     if absent:
         notes.append(f"{len(absent)} of {len(names)} files are missing, the first {absent[0]}")
+    twice = table["file"].duplicated()
+    if twice.any():
+        again = names[int(twice.to_numpy().argmax())]
+        notes.append(f"{twice.sum()} of {len(names)} rows list a file again, the first {again}")
     wrong = [label for label in found if isinstance(label, str)]
     if wrong:
         notes.append(f"{len(wrong)} of {len(names)} labels cannot be used, the first: {wrong[0]}")

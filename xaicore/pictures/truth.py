@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,10 @@ LARGEST_FRACTION = 2.0
 """A corner that is so many pictures away is no fraction of this one."""
 
 
+BEYOND = 1.0
+"""Pixels by which a box may reach beyond its picture without a word: some count from 1."""
+
+
 def box_table(path: str | Path | None) -> tuple[pd.DataFrame, list[str]]:
     """Return a table of boxes and its columns of corners, in pixels or in fractions.
 
@@ -37,10 +42,10 @@ def box_table(path: str | Path | None) -> tuple[pd.DataFrame, list[str]]:
         table[column] = numbers(table[column])
     corners = table[columns].to_numpy(dtype=float)
     known = corners[np.isfinite(corners)]
-    if columns == CORNERS and known.size and (known >= 0).all() and (known <= 1).all():
+    if columns == CORNERS and known.size and _are_fractions(known):
         raise ValueError(
-            f"boxes: no corner of {path} is above 1, so these are fractions, not pixels: call the "
-            f"columns {', '.join(FRACTIONS)}"
+            f"boxes: no corner of {path} is above {known.max():g}, so these are fractions, not "
+            f"pixels: call the columns {', '.join(FRACTIONS)}"
         )
     if columns == FRACTIONS and (known > LARGEST_FRACTION).any():
         raise ValueError(
@@ -50,28 +55,43 @@ def box_table(path: str | Path | None) -> tuple[pd.DataFrame, list[str]]:
     return table, columns
 
 
+def _are_fractions(corners: np.ndarray) -> bool:
+    """Whether corners that are told in pixels are surely fractions, a little beyond 1 too."""
+    whole = (corners == corners.round()).all()
+    return bool((corners >= 0).all() and (corners <= (1 if whole else LARGEST_FRACTION)).all())
+
+
 def box_notes(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
     """Return what is doubtful in a table of boxes, in words."""
     x0, y0, x1, y1 = (table[column] for column in columns)
+    found = []
     turned = int(((x1 < x0) | (y1 < y0)).sum())
-    if not turned:
-        return []
-    return [
-        f"{turned} of {len(table)} boxes are turned, {columns[2]} below {columns[0]} or "
-        f"{columns[3]} below {columns[1]}: are these widths and heights? Their pictures fail"
-    ]
+    if turned:
+        found.append(
+            f"{turned} of {len(table)} boxes are turned, {columns[2]} below {columns[0]} or "
+            f"{columns[3]} below {columns[1]}: are these widths and heights? Their pictures fail"
+        )
+    tiny = int(((x1 <= LARGEST_FRACTION) & (y1 <= LARGEST_FRACTION)).sum())
+    if tiny and columns == CORNERS:
+        found.append(
+            f"{tiny} of {len(table)} boxes end within {LARGEST_FRACTION:g} pixels of the corner of "
+            "their picture: are these fractions?"
+        )
+    return found
 
 
 def boxes_on(corners: Tensor, picture: Picture, fractions: bool) -> tv_tensors.BoundingBoxes:
     """Return the boxes of a picture in its pixels.
 
     Raises:
-        ValueError: a corner is no number, or a box is turned or beside the picture.
+        ValueError: a corner is no number, or a box is turned, empty or beside the picture.
     """
     width, height = size_of(picture)
     if not corners.isfinite().all():
         raise ValueError("boxes: a corner is not a number")
     for box in corners.tolist():
+        if box[2] == box[0] or box[3] == box[1]:
+            raise ValueError(f"boxes: {_written(box)} is empty")
         if box[2] < box[0] or box[3] < box[1]:
             raise ValueError(
                 f"boxes: {_written(box)} is turned: give the corners x0, y0, x1, y1, x0 below x1 "
@@ -83,6 +103,12 @@ def boxes_on(corners: Tensor, picture: Picture, fractions: bool) -> tv_tensors.B
         if box[0] >= width or box[1] >= height or box[2] <= 0 or box[3] <= 0:
             raise ValueError(
                 f"boxes: {_written(box)} lies outside the picture of {width}x{height} pixels"
+            )
+        if min(box[:2]) < -BEYOND or box[2] > width + BEYOND or box[3] > height + BEYOND:
+            warnings.warn(
+                "boxes reach beyond their pictures, and are cut there: are they of another size, "
+                "or x and y swapped?",
+                stacklevel=2,
             )
     return tv_tensors.BoundingBoxes(corners, format="XYXY", canvas_size=(height, width))
 
