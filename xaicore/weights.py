@@ -13,11 +13,27 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
-"""Under which names training programs keep the state dict in a file, beside other things."""
+AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
+"""Under which names they keep the running mean of the weights, besides or instead."""
+
+CONTAINERS = (
+    *("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module"),
+    *AVERAGED,
+)
+"""Under which names training programs keep the state dict in a file, beside other things; of
+several the first of these is taken."""
+
+OTHERS = {
+    b"version https://git-lfs": "is a pointer of Git LFS, not the file itself: git lfs pull",
+    b"<": "is a page of the web, not the file itself: download it again",
+}
+"""How files begin that were taken for weights when they were fetched."""
 
 COUNTED = ("total_ops", "total_params")
 """What a counter of operations leaves in a state dict."""
+
+LONGEST = 64
+"""Bytes of a file that tell what it is."""
 
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 """How a file begins that torch wrote before its files were archives."""
@@ -39,6 +55,7 @@ def fill(net: nn.Module, state: Mapping[str, Any], path: Path) -> None:
     Raises:
         ValueError: it is one of another network.
     """
+    _refuse_values(net.state_dict(), state, path)
     try:
         net.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
@@ -92,24 +109,28 @@ def classes_in(state: Mapping[str, Any], net: nn.Module) -> int | None:
 
 def _content(path: Path) -> object:
     """What a file holds, or in words why it cannot be read."""
+    if path.is_dir():
+        raise ValueError(f"weights: {path} is a folder: give the file in it")
     if not path.is_file():
         raise FileNotFoundError(f"weights: there is no file {path}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a warning would say, an error does
             return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # of many kinds, safetensors' own among them
         _refuse(path, error)
 
 
 def _refuse(path: Path, error: Exception) -> NoReturn:
     with path.open("rb") as file:
-        start = file.read(len(LEGACY))
+        start = file.read(LONGEST)
     reason = "is not a file of weights saved by torch.save"
     if "TorchScript" in str(error):
         reason = "is a TorchScript program, no file of weights: save net.state_dict()"
     elif isinstance(error, pickle.UnpicklingError) and (
-        zipfile.is_zipfile(path) or start == LEGACY
+        zipfile.is_zipfile(path) or start.startswith(LEGACY)
     ):
         what = re.search(r"GLOBAL ([\w.]+)", str(error))
         reason = (
@@ -118,6 +139,7 @@ def _refuse(path: Path, error: Exception) -> NoReturn:
         )
     elif start.startswith(b"PK") and not zipfile.is_zipfile(path):
         reason = "is damaged or incomplete"
+    reason = next((told for begin, told in OTHERS.items() if start.startswith(begin)), reason)
     raise ValueError(f"weights: {path} {reason}") from error
 
 
@@ -126,7 +148,9 @@ def _unwrapped(content: object, peeled: list[str]) -> tuple[object, list[str]]:
     if isinstance(content, Mapping) and not isinstance(next(iter(content.values()), None), Tensor):
         for name in CONTAINERS:
             if isinstance(content.get(name), Mapping):
-                return _unwrapped(content[name], [*peeled, f"'{name}'"])
+                also = [mean for mean in AVERAGED if mean in content and mean != name]
+                beside = f", not under '{also[0]}', the running mean" if also else ""
+                return _unwrapped(content[name], [*peeled, f"'{name}'{beside}"])
     return content, peeled
 
 
@@ -145,8 +169,24 @@ def _prefix(path: Path, wanted: Mapping[str, Tensor], given: Mapping[str, Any]) 
     return whole[0] if whole else ""
 
 
+def _refuse_values(wanted: Mapping[str, Tensor], given: Mapping[str, Any], path: Path) -> None:
+    """Refuse numbers that torch would take in, and that are no weights of this network."""
+    for name, value in given.items():
+        if not isinstance(value, Tensor) or name not in wanted:
+            continue
+        if value.is_meta:
+            raise ValueError(f"weights: {path} has no numbers in {name}: it is on the meta device")
+        if wanted[name].is_floating_point() and not value.is_floating_point():
+            raise ValueError(
+                f"weights: {path} holds {value.dtype} in {name}: quantised weights are those of a "
+                "quantised network, which package.module:function can return"
+            )
+
+
 def _misfit(wanted: Mapping[str, Tensor], given: Mapping[str, Any]) -> str:
     """What is wrong with a state dict, as the end of a sentence."""
+    if not given:
+        return ": it holds nothing"
     missing = [name for name in wanted if name not in given]
     if missing:
         there = ", ".join(map(str, list(given)[:3]))

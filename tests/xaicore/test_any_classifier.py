@@ -413,3 +413,126 @@ def test_a_network_of_other_channels_is_named_with_the_cure(name: str) -> None:
     model = classifier(network(1))
     with pytest.raises(ValueError, match=r"takes 1 channel, not 3: give mean and std.* --mean"):
         METHODS[name](model, **QUICK.get(name, {}))(images(), 1)
+
+
+class Lazy(nn.Module):
+    """A network of lazy layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.last, self.head = nn.LazyConv2d(8, 3), nn.ReLU(), nn.LazyLinear(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.last(self.conv(x)).mean((2, 3)))
+
+
+class Blind(nn.Module):
+    """A network that gives NaN for one class of the first image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = network()
+
+    def forward(self, x: Tensor) -> Tensor:
+        spoilt = torch.zeros(len(x), 4)
+        spoilt[0, 2] = torch.nan
+        return self.net(x) + spoilt
+
+
+SOME = ["grad-cam", "opti-cam", "score-cam", "saliency", "integrated-gradients", "rise"]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+class TestNetworksAsTheyCome:
+    """Each gives the map of the plain network, or says in a sentence why there is none."""
+
+    @pytest.mark.parametrize("name", SOME)
+    @pytest.mark.parametrize(
+        "wrap",
+        [
+            lambda net: torch.fx.symbolic_trace(net),
+            lambda net: net.double(),
+            lambda net: nn.DataParallel(torch.compile(net, backend="eager")),
+            lambda net: Returning(lambda y: y.double()),
+        ],
+        ids=["fx", "float64", "DataParallel(compile)", "logits in float64"],
+    )
+    def test_the_map_is_the_same(self, wrap: object, name: str) -> None:
+        net = wrap(network()).eval()
+        layer = next(n for n, m in reversed([*net.named_modules()]) if isinstance(m, nn.ReLU))
+        plain = classifier(network())
+        other = Classifier(net, (0.5,) * 3, (0.25,) * 3, layer=layer)
+        maps = [METHODS[name](m, **QUICK.get(name, {}))(images(), 1) for m in (plain, other)]
+        torch.testing.assert_close(*maps, atol=2e-4, rtol=0)
+
+    @pytest.mark.parametrize("name", SOME)
+    def test_lazy_layers_are_run_first(self, name: str) -> None:
+        net = Lazy().eval()
+        model = Classifier(net, layer="last")
+        with pytest.raises(
+            ValueError, match=r"a lazy layer that has no size yet \('conv.weight'\)"
+        ):
+            METHODS[name](model, **QUICK.get(name, {}))(images(), 1)
+        net(images())
+        assert METHODS[name](model, **QUICK.get(name, {}))(images(), 1).amax() == 1
+
+    @pytest.mark.parametrize("make", [torch.jit.script, lambda net: torch.jit.trace(net, images())])
+    def test_torchscript_shows_no_layer(self, make: object) -> None:
+        plain, other = classifier(network()), classifier(make(network()))
+        for name in ("saliency", "rise", "integrated-gradients"):
+            options = QUICK.get(name, {})
+            maps = [METHODS[name](m, **options)(images(), 1) for m in (plain, other)]
+            torch.testing.assert_close(*maps, atol=1e-5, rtol=0)
+        for name in ("grad-cam", "score-cam", "opti-cam"):
+            with pytest.raises(ValueError, match="compiled by TorchScript, which shows no layer"):
+                METHODS[name](other, **QUICK.get(name, {}))(images(), 1)
+
+    def test_a_frozen_program_has_no_mode(self) -> None:
+        frozen = torch.jit.freeze(torch.jit.script(network()))
+        model = Classifier(frozen, (0.5,) * 3, (0.25,) * 3)
+        expected = xc.Saliency(classifier(network()))(images(), 1)
+        torch.testing.assert_close(xc.Saliency(model)(images(), 1), expected, atol=1e-5, rtol=0)
+
+    @pytest.mark.parametrize("target", [1, None])
+    @pytest.mark.parametrize("name", SOME)
+    def test_nan_is_told_for_the_image_it_is_of(self, name: str, target: int | None) -> None:
+        model = Classifier(Blind().eval(), (0.5,) * 3, (0.25,) * 3, layer="net.1")
+        with pytest.raises(ValueError, match=r"gives NaN for image 0 of the batch \(1 in all\)"):
+            METHODS[name](model, **QUICK.get(name, {}))(images(), target)
+        with pytest.raises(ValueError, match="gives NaN for image 0"):
+            xc.confidence(model, images(), torch.rand(2, 1, 12, 16), target)
+
+    @pytest.mark.parametrize("name", ["grad-cam", "saliency", "rise"])
+    def test_scores_that_are_whole_numbers_are_no_logits(self, name: str) -> None:
+        net = Returning(lambda y: (100 * y).long())
+        model = Classifier(net.eval(), (0.5,) * 3, (0.25,) * 3, layer="net.1")
+        with pytest.raises(ValueError, match=r"\(2, 4\) for 2 images, of torch\.int64, no logits"):
+            METHODS[name](model, **QUICK.get(name, {}))(images(), 1)
+
+    @pytest.mark.parametrize("name", ["grad-cam", "score-cam", "opti-cam"])
+    def test_a_layer_of_one_position_is_named(self, name: str) -> None:
+        model = Classifier(small_resnet())
+        with pytest.warns(
+            UserWarning, match="'layer4' has one position for images of 16x20 pixels"
+        ):
+            maps = METHODS[name](model, **QUICK.get(name, {}))(torch.rand(1, 3, 16, 20), 1)
+        assert not maps.any()
+
+    def test_a_network_may_work_on_its_input_in_place(self) -> None:
+        class InPlace(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.net = network()
+
+            def forward(self, x: Tensor) -> Tensor:
+                x.mul_(2)
+                return self.net(x / 2)
+
+        plain, shown = classifier(network()), images()
+        other = Classifier(InPlace().eval(), (0.5,) * 3, (0.25,) * 3, layer="net.1")
+        for name in SOME:
+            options = QUICK.get(name, {})
+            maps = [METHODS[name](m, **options)(shown, 1) for m in (plain, other)]
+            torch.testing.assert_close(*maps, atol=2e-4, rtol=0)
+        assert torch.equal(shown, images())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -344,3 +345,65 @@ def test_real_pictures_are_read_with_their_labels(name: str) -> None:
         assert min(image.shape[1:]) >= 200
         assert 0 <= image.min() < image.max() <= 1
         assert 0 <= label <= 999
+
+
+@pytest.mark.parametrize(
+    ("corners", "told"),
+    [
+        ([(0.1, 0.1, 0.5, 0.5)], "so these are fractions"),
+        ([(0.1, 0.1, 0.5, 0.5), (0, 0, 1.02, 0.9)], r"above 1\.02, so these are fractions"),
+        ([(0, 0, 1, 1)], "so these are fractions"),
+    ],
+)
+def test_fractions_that_are_called_pixels_are_refused(
+    folder: Path, corners: list[tuple[float, ...]], told: str
+) -> None:
+    table = pd.DataFrame(corners, columns=["x0", "y0", "x1", "y1"]).assign(file="a.jpg")
+    table.to_csv(folder / "boxes.csv", index=False)
+    with pytest.raises(ValueError, match=told):
+        pictures(folder, WHOLE, CLASSES, boxes=folder / "boxes.csv")
+
+
+@pytest.mark.parametrize(
+    ("corners", "note"),
+    [
+        ([(0, 0, 2, 2)], "1 of 1 boxes end within 2 pixels"),
+        ([(0.1, 0.1, 0.5, 0.5), (8, 8, 30, 20)], "1 of 2 boxes end within 2 pixels"),
+        ([(8, 8, 30, 20), (20, 8, 3, 2)], "1 of 2 boxes are turned"),
+        ([(8, 8, 30, 20)], ""),
+    ],
+)
+def test_boxes_that_are_doubtful_are_told(
+    folder: Path, corners: list[tuple[float, ...]], note: str
+) -> None:
+    table = pd.DataFrame(corners, columns=["x0", "y0", "x1", "y1"]).assign(file="a.jpg")
+    table.to_csv(folder / "boxes.csv", index=False)
+    notes = pictures(folder, WHOLE, CLASSES, boxes=folder / "boxes.csv").notes
+    assert ("boxes" in " ".join(notes)) == bool(note)
+    assert note in " ".join(notes)
+
+
+def test_a_box_that_is_empty_fails_and_one_that_reaches_beyond_warns(folder: Path) -> None:
+    boxes = folder / "boxes.csv"
+    boxes.write_text("file,x0,y0,x1,y1\na.jpg,8,8,8,20\nb.png,8,8,30,90\nc.JPEG,0,0,81,41\n")
+    found = pictures(folder, WHOLE, CLASSES, boxes=boxes)
+    with pytest.raises(ValueError, match=r"the box \(8, 8, 8, 20\) is empty"):
+        found[0]
+    with pytest.warns(UserWarning, match="boxes reach beyond their pictures"):
+        found[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found[2]
+
+
+def test_labels_that_count_from_1_to_the_number_of_classes_are_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"count from 1 to 5, .* from 0 to 4: take one off"):
+        labelled(folder, [1, 3, 5])
+    assert [label for _, label in labelled(folder, [1, 3, 4])] == [1, 3, 4]
+    assert [label for _, label in labelled(folder, [0, 3, 4])] == [0, 3, 4]
+
+
+def test_a_file_that_is_listed_again_is_told(folder: Path) -> None:
+    (folder / "labels.csv").write_text("file,label\na.jpg,0\nb.png,1\na.jpg,2\n")
+    notes = pictures(folder, WHOLE, CLASSES, labels=folder / "labels.csv").notes
+    assert "1 of 3 rows list a file again, the first a.jpg" in notes

@@ -85,6 +85,21 @@ def test_plain_weights_are_read_without_a_word(
     assert not recwarn
 
 
+def test_weights_are_told_from_their_running_mean(trained: nn.Sequential, tmp_path: Path) -> None:
+    state = trained.state_dict()
+    other = {name: torch.zeros_like(value) for name, value in state.items()}
+    torch.save({"state_dict_ema": other, "state_dict": state}, tmp_path / "net.pt")
+    with pytest.warns(UserWarning, match="under 'state_dict', not under 'state_dict_ema', the run"):
+        load_weights(trained, tmp_path / "net.pt")
+    assert trained.state_dict()["0.weight"].any()
+
+
+def test_a_damaged_file_of_safetensors_is_refused(trained: nn.Sequential, tmp_path: Path) -> None:
+    (tmp_path / "net.safetensors").write_bytes(b"x" * 40)
+    with pytest.raises(ValueError, match=r"not a file of weights saved by torch\.save"):
+        load_weights(trained, tmp_path / "net.safetensors")
+
+
 def test_of_several_networks_in_a_file_none_is_chosen(
     trained: nn.Sequential, tmp_path: Path
 ) -> None:
@@ -92,6 +107,13 @@ def test_of_several_networks_in_a_file_none_is_chosen(
     torch.save(prefixed("model.", state) | prefixed("ema.", state), tmp_path / "net.pt")
     with pytest.raises(ValueError, match=r"several such networks, under model\., ema\."):
         load_weights(trained, tmp_path / "net.pt")
+
+
+TEXTS = {
+    "text": "no weights",
+    "a pointer": "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n",
+    "a page": "<!DOCTYPE html>",
+}
 
 
 def write(kind: str, net: nn.Module, path: Path) -> None:
@@ -112,8 +134,17 @@ def write(kind: str, net: nn.Module, path: Path) -> None:
     elif kind == "arrays":
         with path.open("wb") as file:
             np.savez(file, weight=np.ones(3))
-    elif kind == "text":
-        path.write_text("no weights")
+    elif kind == "nothing inside":
+        torch.save({}, path)
+    elif kind in TEXTS:
+        path.write_text(TEXTS[kind])
+    elif kind == "a folder":
+        path.mkdir()
+    elif kind == "whole numbers":
+        state = {name: value.to(torch.int8) for name, value in net.state_dict().items()}
+        torch.save(state, path)
+    elif kind == "no numbers":
+        torch.save({name: value.to("meta") for name, value in net.state_dict().items()}, path)
     else:
         path.touch()
 
@@ -130,6 +161,12 @@ def write(kind: str, net: nn.Module, path: Path) -> None:
         ("arrays", "not a file of weights saved by torch.save"),
         ("text", "not a file of weights saved by torch.save"),
         ("nothing", "not a file of weights saved by torch.save"),
+        ("nothing inside", "it holds nothing"),
+        ("a pointer", "a pointer of Git LFS, not the file itself"),
+        ("a page", "a page of the web, not the file itself"),
+        ("a folder", "is a folder: give the file in it"),
+        ("whole numbers", r"holds torch\.int8 in 0\.weight: quantised weights"),
+        ("no numbers", r"no numbers in 0\.weight: it is on the meta device"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

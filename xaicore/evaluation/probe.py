@@ -136,6 +136,11 @@ def _covered(items: Sequence[Item]) -> list[str]:
             shares["boxes"].append(_share(item.boxes, item.image.shape[-2:]))
         if item.mask is not None:
             shares["masks"].append(item.mask.double().mean().item())
+    if shares["masks"] and not any(shares["masks"]):
+        raise ValueError(
+            f"masks: those of the first {len(shares['masks'])} images mark nothing that the "
+            "network sees: is another value the class, --mask-value?"
+        )
     return [
         f"{name} cover {100 * sum(of) / len(of):.1f} % of what the network sees: the mean of the "
         f"first {len(of)} images"

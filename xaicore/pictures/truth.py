@@ -162,7 +162,7 @@ def _white(values: np.ndarray, path: Path) -> np.ndarray:
         some = ", ".join(map(str, found[:4].tolist())) + ", …" * (len(found) > 4)
         raise ValueError(
             f"the mask {path.name} has the values {some}, not 0 and {white} alone: say which value "
-            "is the class, mask_value=…"
+            "is the class, mask_value=… or --mask-value"
         )
     return values == white
 
