@@ -94,6 +94,11 @@ def test_weights_are_told_from_their_running_mean(trained: nn.Sequential, tmp_pa
     assert trained.state_dict()["0.weight"].any()
 
 
+def test_a_folder_is_no_file_of_weights(trained: nn.Sequential, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is a folder: give the file in it"):
+        load_weights(trained, tmp_path)
+
+
 def test_a_damaged_file_of_safetensors_is_refused(trained: nn.Sequential, tmp_path: Path) -> None:
     (tmp_path / "net.safetensors").write_bytes(b"x" * 40)
     with pytest.raises(ValueError, match=r"not a file of weights saved by torch\.save"):
@@ -115,6 +120,9 @@ TEXTS = {
     "a page": "<!DOCTYPE html>",
 }
 
+KINDS = {"whole numbers": torch.int8, "no numbers": "meta", "nothing inside": None}
+"""What state dicts are brought to."""
+
 
 def write(kind: str, net: nn.Module, path: Path) -> None:
     """Write a file that is no state dict."""
@@ -134,17 +142,11 @@ def write(kind: str, net: nn.Module, path: Path) -> None:
     elif kind == "arrays":
         with path.open("wb") as file:
             np.savez(file, weight=np.ones(3))
-    elif kind == "nothing inside":
-        torch.save({}, path)
     elif kind in TEXTS:
         path.write_text(TEXTS[kind])
-    elif kind == "a folder":
-        path.mkdir()
-    elif kind == "whole numbers":
-        state = {name: value.to(torch.int8) for name, value in net.state_dict().items()}
-        torch.save(state, path)
-    elif kind == "no numbers":
-        torch.save({name: value.to("meta") for name, value in net.state_dict().items()}, path)
+    elif kind in KINDS:
+        state = net.state_dict() if KINDS[kind] else {}
+        torch.save({name: value.to(KINDS[kind]) for name, value in state.items()}, path)
     else:
         path.touch()
 
@@ -164,7 +166,6 @@ def write(kind: str, net: nn.Module, path: Path) -> None:
         ("nothing inside", "it holds nothing"),
         ("a pointer", "a pointer of Git LFS, not the file itself"),
         ("a page", "a page of the web, not the file itself"),
-        ("a folder", "is a folder: give the file in it"),
         ("whole numbers", r"holds torch\.int8 in 0\.weight: quantised weights"),
         ("no numbers", r"no numbers in 0\.weight: it is on the meta device"),
     ],

@@ -219,8 +219,8 @@ def resolve_targets(targets: Tensor | None, logits: Tensor) -> Tensor:
     blind = logits.isnan().any(1).nonzero()[:, 0].tolist()
     if blind:
         raise ValueError(
-            f"the network gives NaN for image {blind[0]} of the batch ({len(blind)} in all): look "
-            "at its logits; half precision overflows early"
+            f"the network gives NaN for image {blind[0]} of the batch ({len(blind)} in all): its "
+            "logits are not finite there; half precision overflows early"
         )
     if targets is None:
         return logits.argmax(1)
