@@ -64,11 +64,7 @@ class Explainer(ABC):
     cost: ClassVar[str]
 
     def __init__(self, classifier: Classifier) -> None:
-        if not isinstance(classifier, Classifier):
-            raise TypeError(
-                f"{type(self).__name__} explains a xaicore.Classifier, not "
-                f"{type(classifier).__name__}: wrap it, Classifier(net, mean, std, layer=…)"
-            )
+        check_classifier(classifier, type(self).__name__)
         self.classifier = classifier
 
     def __call__(self, images: Tensor, targets: Targets = None) -> Tensor:
@@ -125,6 +121,7 @@ def finite(maps: Tensor) -> Tensor:
 
 def check_inputs(classifier: Classifier, images: Tensor, targets: Targets) -> Tensor | None:
     """Refuse what no method and no metric can use; return the targets ``(B,)``, or ``None``."""
+    check_classifier(classifier)
     check_images(images)
     if images.shape[1] != classifier.channels:
         last = " (channels last? images.permute(0, 3, 1, 2))"
@@ -147,6 +144,15 @@ def _numbered(classifier: Classifier, targets: Targets) -> Targets:
     if isinstance(listed, list | tuple) and any(isinstance(name, str) for name in listed):
         return [classifier.class_index(t) if isinstance(t, str) else t for t in listed]
     return targets
+
+
+def check_classifier(classifier: object, who: str = "this") -> None:
+    """Refuse a network that is not wrapped."""
+    if not isinstance(classifier, Classifier):
+        raise TypeError(
+            f"{who} explains a xaicore.Classifier, not {type(classifier).__name__}: wrap it, "
+            "Classifier(net, mean, std, layer=…)"
+        )
 
 
 def check_images(images: Tensor) -> None:

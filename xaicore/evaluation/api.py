@@ -12,6 +12,7 @@ import pandas as pd
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from xaicore.attribution.explainer import check_classifier
 from xaicore.classifier import Classifier
 from xaicore.evaluation.batch import Job, Method, Settings
 from xaicore.evaluation.dataset import Items, Truth
@@ -98,9 +99,11 @@ def evaluate(
         OSError: the folder cannot be written.
         MemoryError: one batch is too large.
     """
+    check_classifier(classifier)
     given = {measures.CURVES: curves, **vars(truth or Truth())}
     usual = measures.usual(*(name for name, thing in given.items() if thing is not None))
-    asked = measures.named(usual if metrics is None else metrics)
+    wanted = usual if metrics is None else metrics
+    asked = measures.named([wanted] if isinstance(wanted, str) else wanted)
     settings = Settings(asked, baseline, curves or "paper")
     items = Items(dataset, truth)
     job = Job(classifier, taken(explainers, len(items)), settings, precision)

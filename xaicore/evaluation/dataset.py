@@ -14,6 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 from xaicore.attribution.explainer import check_images
 from xaicore.evaluation.fingerprint import digest
 
+MASKS = 4
+"""The axes of masks: image, channel, row, column."""
+
 NO_LABEL = -1
 """The class of an image that has none: the predicted class is explained."""
 
@@ -29,6 +32,31 @@ class Truth:
 
     boxes: Sequence[Tensor] | None = None
     masks: Tensor | None = None
+
+    def check(self, count: int) -> None:
+        """Refuse the truth of another number of images, of another shape, or in fractions."""
+        for name, some in vars(self).items():
+            if some is not None and len(some) != count:
+                raise ValueError(f"truth: {len(some)} {name} for {count} images")
+        if self.masks is not None and self.masks.ndim != MASKS:
+            raise ValueError(
+                f"truth: masks must have shape (N, 1, H, W), not {tuple(self.masks.shape)}"
+            )
+        for boxes in self.boxes or ():
+            check_boxes(boxes)
+        corners = torch.cat([*self.boxes]) if self.boxes else torch.full((1, 4), torch.inf)
+        if ((corners >= 0) & (corners <= 1)).all():
+            raise ValueError(
+                "truth: no corner of any box is above 1, so these are fractions, not pixels: "
+                "multiply them by width and height"
+            )
+
+
+def check_boxes(boxes: Tensor) -> None:
+    """Refuse boxes that are not ``(n, 4)``, n at least 1."""
+    shape = tuple(boxes.shape) if isinstance(boxes, Tensor) else type(boxes).__name__
+    if not isinstance(boxes, Tensor) or boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes):
+        raise ValueError(f"boxes must be tensors (n, 4) of x0, y0, x1, y1 in pixels, not {shape}")
 
 
 @dataclass(frozen=True)
@@ -73,12 +101,18 @@ class Items(Dataset[Item]):
     def __init__(
         self, dataset: Dataset[Any], truth: Truth | None = None, marked: bool = False
     ) -> None:
+        if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
+            raise ValueError(
+                f"dataset: a {type(dataset).__name__} cannot be indexed: give the data set of a "
+                "loader, loader.dataset, or a list of (pixels, class)"
+            )
         self.dataset = dataset
         self.truth = truth or Truth()
+        self.truth.check(len(self))
         self.marked = marked
 
     def __len__(self) -> int:
-        return len(self.dataset)  # type: ignore[arg-type]
+        return len(self.dataset)
 
     def __getitem__(self, place: int) -> Item:
         stamp = self.stamp(place) if self.marked else ""
@@ -104,20 +138,37 @@ class Items(Dataset[Item]):
 
     def _item(self, place: int) -> Item:
         given: Sequence[Any] = self.dataset[place]
+        known = given[2] if isinstance(given, tuple | list) and len(given) > 2 else {}
+        if not isinstance(given, tuple | list) or len(given) < 2 or not isinstance(known, Mapping):
+            raise ValueError(
+                "an item of the data set must be (pixels, class), or (pixels, class, {boxes, "
+                f"mask}}), not {_described(given)}"
+            )
         image, label = given[:2]
-        known: Mapping[str, Tensor | None] = given[2] if len(given) > 2 else {}
         check_images(image[None] if isinstance(image, Tensor) else image)
         boxes, mask = known.get("boxes"), known.get("mask")
         if self.truth.boxes is not None:
             boxes = self.truth.boxes[place]
         if self.truth.masks is not None:
             mask = self.truth.masks[place]
-        number = NO_LABEL if label is None else index(label)
+        try:
+            number = NO_LABEL if label is None else index(label)
+        except TypeError as error:
+            raise ValueError(
+                f"a class must be a number, -1 or None for the predicted one, not {label!r:.60}"
+            ) from error
+        if boxes is not None:
+            check_boxes(boxes)
         return Item(place, image, number, boxes, mask, self._name(place))
 
     def _name(self, place: int) -> str:
         names = getattr(self.dataset, "names", None)
         return "" if names is None else str(names[place])
+
+
+def _described(given: object) -> str:
+    count = f" of {len(given)}" if isinstance(given, tuple | list) else ""
+    return f"a {type(given).__name__}{count}"
 
 
 def words(error: Exception) -> str:

@@ -22,6 +22,11 @@ def taken(methods: Mapping[str, Any], count: int) -> dict[str, Explainer | Tenso
     Raises:
         ValueError: something is neither, or maps have another shape or number, or are not finite.
     """
+    if not isinstance(methods, Mapping):
+        raise ValueError(
+            "explainers must be a dictionary of methods by the name that their records carry, "
+            f"{{'grad-cam': GradCAM(model)}}, not a {type(methods).__name__}"
+        )
     return {
         name: method if isinstance(method, Explainer) else _maps(name, method, count)
         for name, method in methods.items()
@@ -44,20 +49,24 @@ def _maps(name: str, given: Any, count: int) -> Tensor:
         raise ValueError(f"{name}: maps must have shape (N, 1, h, w) or (N, h, w), not {shape}")
     if len(maps) != count:
         raise ValueError(f"{name}: {len(maps)} maps for {count} images")
-    bad = (~maps.isfinite()).flatten(1).any(1).nonzero()[:, 0].tolist()
+    bad = (~maps.float().isfinite()).flatten(1).any(1).nonzero()[:, 0].tolist()
     if bad:
         raise ValueError(
-            f"{name}: {len(bad)} of {count} maps hold NaN or infinity, the first is that of image "
-            f"{bad[0]}"
+            f"{name}: {len(bad)} of {count} maps hold NaN or infinity, or more than float32 can, "
+            f"the first is that of image {bad[0]}"
         )
     return maps
 
 
 def _tensor(name: str, given: Tensor | np.ndarray) -> Tensor:
-    try:
-        maps = torch.as_tensor(given).detach()
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: maps must be numbers, not {given.dtype}") from error
+    if isinstance(given, np.ndarray):
+        if given.dtype.kind not in "biuf":
+            raise ValueError(f"{name}: maps must be real numbers, not {given.dtype}")
+        given = torch.from_numpy(np.array(given, dtype=given.dtype.newbyteorder("="), order="C"))
+    maps = given.detach()
+    if maps.is_meta or maps.layout != torch.strided:
+        what = "on the meta device" if maps.is_meta else "sparse"
+        raise ValueError(f"{name}: maps must be dense tensors of numbers, not {what}")
     if maps.is_complex():
         raise ValueError(f"{name}: maps must be real numbers, not {maps.dtype}")
     return maps if maps.is_floating_point() else maps.float()
