@@ -138,7 +138,7 @@ def _evaluate(commands: Any) -> None:
     add("--threads", type=int, help="threads of torch on the CPU")
     _workers(how)
     add("--strict", action="store_true", help="stop at the first image that cannot be measured")
-    add("--dry-run", action="store_true", help="measure a few images, say what the run would cost")
+    add("--dry-run", action="store_true", help="time the first passes, say what all would cost")
 
 
 def _measured(parser: Place) -> None:
