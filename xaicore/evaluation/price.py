@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -87,7 +88,9 @@ class Meter:
         self.marks.append(self.now() - self.began)
         done = self.marks[-1]
         few = len(self.marks) < TOLD or done.seconds < self.patience
-        if not few and self.expected is not None and done.forwards < self.expected:
+        if few or self.expected is None or done.forwards >= self.expected:
+            return
+        if sys.exception() is None:  # else the network is called to explain an error
             raise Enough
 
     def now(self) -> Price:
@@ -111,6 +114,8 @@ class Meter:
             first, last = self.marks[1], self.marks[-1]  # before the first there is no way back
             pace = (last - first).times(1 / max(1, last.forwards - first.forwards))
             return last + pace.times((expected or 0) - last.forwards), None
+        finally:
+            self.expected = None
         return self.now() - self.began, found
 
 

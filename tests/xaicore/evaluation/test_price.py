@@ -188,6 +188,28 @@ class TestGivenUp:
         by_image = found[found["method"] == "failing"]["failed"].tolist()
         assert by_image == ["gone", "no luck", "gone", *["no luck"] * 5]
 
+    def test_a_cut_gradient_is_found_at_once(self) -> None:
+        """Saying so takes passes of its own, which are no part of a map."""
+
+        class Cut(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.net = classifier().net
+
+            def forward(self, images: Tensor) -> Tensor:
+                return self.net(images).detach()
+
+        model = Classifier(Cut().eval(), layer="net.5")
+        names = ["grad-cam", "saliency", "opti-cam", "integrated-gradients", "score-cam"]
+        methods = {name: METHODS[name](model, **QUICK.get(name, {})) for name in names}
+        with pytest.warns(UserWarning, match="is given up: no gradient reaches"):
+            found = run(model=model, count=5, methods=methods, metrics=["AD"])
+        reasons = found.groupby("method", sort=False)["failed"].unique()
+        assert list(reasons["score-cam"]) == [""]
+        for name in names[:-1]:
+            (reason,) = reasons[name]
+            assert "Cut cuts the gradient inside" in reason
+
     def test_the_command_line_says_so(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
