@@ -239,6 +239,5 @@ def continued(
     folder.refuse_other(there, here | decided)
     methods = {name: run.job.methods[name] for name in there["methods"]}
     sizes = Sizes(there["batch_size"], there["chunk_size"], there["threads"])
-    return replace(
-        run, job=replace(run.job, methods=methods, refused=there.get("given_up", {}))
-    ), sizes
+    job = replace(run.job, methods=methods, refused=there.get("given_up", {}))
+    return replace(run, job=job), sizes
