@@ -51,9 +51,9 @@ def _maps(name: str, given: Any, count: int) -> Tensor:
         raise ValueError(f"{name}: {len(maps)} maps for {count} images")
     bad = (~maps.float().isfinite()).flatten(1).any(1).nonzero()[:, 0].tolist()
     if bad:
+        what = "numbers beyond float32" if maps.isfinite().all() else "NaN or infinity"
         raise ValueError(
-            f"{name}: {len(bad)} of {count} maps hold NaN or infinity, or more than float32 can, "
-            f"the first is that of image {bad[0]}"
+            f"{name}: {len(bad)} of {count} maps hold {what}, the first is that of image {bad[0]}"
         )
     return maps
 

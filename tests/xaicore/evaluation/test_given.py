@@ -132,7 +132,7 @@ OTHER: dict[str, tuple[Callable[[], Any], str]] = {
     "without pixels": (lambda: FINE[:, :, :0], r"not \(5, 1, 0, 8\)"),
     "fewer": (lambda: FINE[:4], "4 maps for 5 images"),
     "NaN": (lambda: FINE / 0 * 0, "5 of 5 maps hold NaN or infinity"),
-    "beyond float32": (lambda: FINE.double() * 1e300, "or more than float32 can"),
+    "beyond float32": (lambda: FINE.double() * 1e300, "5 of 5 maps hold numbers beyond float32"),
     "objects": (lambda: np.array([None] * 5), "must be real numbers, not object"),
     "complex": (lambda: FINE + 0j, "must be real numbers, not torch.complex64"),
     "complex arrays": (lambda: FINE.numpy() + 0j, "must be real numbers, not complex64"),
