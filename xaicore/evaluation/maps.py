@@ -61,7 +61,7 @@ def _maps(name: str, given: Any, count: int) -> Tensor:
 def _tensor(name: str, given: Tensor | np.ndarray) -> Tensor:
     if isinstance(given, np.ndarray):
         if given.dtype.kind not in "biuf":
-            raise ValueError(f"{name}: maps must be real numbers, not {given.dtype}")
+            raise ValueError(f"{name}: maps must be numbers, not {given.dtype}")
         given = torch.from_numpy(np.array(given, dtype=given.dtype.newbyteorder("="), order="C"))
     maps = given.detach()
     if maps.is_meta or maps.layout != torch.strided:
