@@ -81,7 +81,8 @@ class Classifier(nn.Module):
 
     Raises:
         ValueError: ``mean`` and ``std`` are not one number for each channel, a ``std`` is not
-            positive, ``activation`` is unknown, or ``layer`` is not part of ``net``.
+            positive, a ``mean`` is above 1, ``activation`` is unknown, or ``layer`` is not part of
+            ``net``.
     """
 
     mean: Tensor
@@ -102,6 +103,10 @@ class Classifier(nn.Module):
         if not len(mean) or len(mean) != len(std) or min(std) <= 0:
             raise ValueError(
                 f"mean and std need one number for each channel, std positive; got {mean} and {std}"
+            )
+        if max(mean) > 1:
+            raise ValueError(
+                f"mean {tuple(mean)} is none of pixels from 0 to 1: divide mean and std by 255"
             )
         check_name("activation", activation, ACTIVATIONS)
         self.net = net
@@ -365,6 +370,8 @@ def _layer_name(net: nn.Module, layer: nn.Module | str | None) -> str | None:
                 f"layer: the network has no module called '{layer}'{hint(layer, names)}"
             )
         return layer
+    if not isinstance(layer, nn.Module):
+        raise ValueError(f"layer: give a module of the network or its dotted name, not {layer!r}")
     for name, module in names.items():
         if module is layer and name:
             return name

@@ -158,7 +158,10 @@ def check_classifier(classifier: object, who: str = "this") -> None:
 def check_images(images: Tensor) -> None:
     """Refuse anything but finite pixels ``(B, channels, H, W)`` in ``[0, 1]``."""
     if not isinstance(images, Tensor):
-        raise TypeError(f"images must be a torch tensor, not {type(images).__name__}")
+        raise TypeError(
+            f"images must be a torch tensor, not {type(images).__name__}: "
+            "xc.read_image(picture, classifier) makes one"
+        )
     if images.ndim != 4:
         hints = {3: " (add a batch dimension: images[None])", 5: ": volumes cannot be explained"}
         raise ValueError(
@@ -175,9 +178,10 @@ def check_images(images: Tensor) -> None:
         return
     low, high = (value.item() for value in torch.aminmax(images.detach()))
     if not (low >= 0 and high <= 1):  # also false for NaN
+        near = low > -0.5 and high < 1.5  # what rounding and bicubic resizing do
+        cure = "images.clamp(0, 1)" if near else "the classifier normalises them itself"
         raise ValueError(
-            f"images must be finite pixels in [0, 1], got [{low:.3g}, {high:.3g}]: "
-            "the classifier normalises them itself"
+            f"images must be finite pixels in [0, 1], got [{low:.8g}, {high:.8g}]: {cure}"
         )
 
 
