@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import shutil
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from torchvision.transforms.v2.functional import to_pil_image
 import xaicore
 from xaibook.data import find_data
 from xaibook.flowers.dataset import Flowers
-from xaicore.attribution import METHODS, opticam
+from xaicore.attribution import METHODS
 from xaicore.cli.explain import _progress
 from xaicore.cli.main import main
 from xaicore.cli.options import whole_parser
@@ -641,29 +639,3 @@ def test_progress_is_shown_of_what_takes_long(
     with _progress(3):
         time.sleep(0.3)
     assert "0/3" in capsys.readouterr().err
-
-
-# What is printed in README ------------------------------------------------------------------------
-
-
-def test_the_photograph_of_the_readme_is_explained_as_printed(
-    root: Path, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With random weights, and Opti-CAM in two steps."""
-    section = (root / "README.md").read_text(encoding="utf-8").split("\n## ")[2]
-    assert section.startswith("Explain a photograph")
-    state = models.resnet18(weights=None).state_dict()
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: state)
-    short = replace(opticam.PRESETS["paper"], iterations=2)
-    monkeypatch.setitem(opticam.PRESETS, "paper", short)
-    (place / "photos" / "0.png").rename(place / "photo.jpg")
-    commands = re.findall(r"^xaicore (explain .*)$", section, re.MULTILINE)
-    assert len(commands) == 2
-    for command in commands:
-        assert main(command.split()) == 0
-    assert len(list((place / "maps").iterdir())) == 4
-    (snippet,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(snippet, names)
-    assert names["pixels"].shape == (1, 3, 224, 224)
-    assert names["found"].name == "tabby"

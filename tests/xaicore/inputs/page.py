@@ -54,9 +54,8 @@ The same networks and images went to pytorch-grad-cam {pytorch-grad-cam}, captum
 {torchcam} and Quantus {Quantus}, with PyTorch {torch}, each called as its documentation shows:
 Grad-CAM, and in Quantus, which judges maps and makes none, pixel flipping of a map that keeps the
 left half, with its softmax. What is given to them is normalised already; they do not ask for
-probabilities to make a map, so that of several of these inputs a map is all there is to say. Three of
-them explain volumes, which xaicore does not.
-`python -m benchmarks.inputs` runs them again.
+probabilities to make a map, so that of several of these inputs a map is all there is to say. Three
+of them explain volumes, which xaicore does not. `python -m benchmarks.inputs` runs them again.
 
 {peers}"""
 
