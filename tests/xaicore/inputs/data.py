@@ -187,7 +187,8 @@ def _() -> str:
 
     Before: 1 of 2 maps constant, the other is rounding stretched to 0…1
 
-    Now: 2 of 2 maps constant, values up to 0
+    Now: 2 of 2 maps constant, values up to 0; warning: layer 'layer4' has one position for images
+    of 32x32 pixels, so every map of it is constant: choose an earlier layer or larger images
     """
     return small(32)
 
@@ -222,10 +223,10 @@ def _() -> str:
 def _() -> str:
     """a network that gives NaN
 
-    Before: the same
+    Before: refused: `the map of image 0 is not finite`
 
-    Now: ValueError: the map of image 0 is not finite: the network gives NaN or infinity there
-    (look at its logits; half precision overflows early)
+    Now: ValueError: the network gives NaN for image 0 of the batch (2 in all): its logits are not
+    finite there; half precision overflows early
     """
     return shape(classifier(of_nan()), images())
 

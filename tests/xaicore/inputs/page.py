@@ -96,11 +96,18 @@ def _verbatim(words: str) -> str:
 
 
 def _peers(inputs: dict[str, dict[str, str]]) -> str:
-    """What xaicore and other libraries do with the same inputs."""
+    """What xaicore and other libraries do with the same inputs, a row for each."""
     now = {row.given: _told(row) for row in ROWS}
-    libraries = list(next(iter(inputs.values())))
-    rows = [(name, now[name], *map(_shown, found.values())) for name, found in inputs.items()]
-    return _markdown(("input", "xaicore", *libraries), rows)
+    rows = [
+        (name if library == "xaicore" else "", library, told)
+        for name, found in inputs.items()
+        for library, told in {"xaicore": now[name], **_all_shown(found)}.items()
+    ]
+    return _markdown(("input", "library", "what it does"), rows)
+
+
+def _all_shown(found: dict[str, str]) -> dict[str, str]:
+    return {library: _shown(words) for library, words in found.items()}
 
 
 def _shown(words: str) -> str:
