@@ -146,11 +146,8 @@ def by_torchcam(given: Input) -> str:
     if given.measured:
         metric = metrics.ClassificationMetric(method, torch.sigmoid)
         metric.update(given.inputs, given.targets)
-        drop = metric.summary()["avg_drop"]
-        return (
-            "measures its own maps alone, by a function of the logits that it is given: with a "
-            f"sigmoid, and the map of Grad-CAM, the average drop is {drop:.3f}"
-        )
+        found = ", ".join(metric.summary())
+        return f"measures its own maps alone ({found}), by a function of the logits, here a sigmoid"
     (maps,) = method(given.targets, given.net(given.inputs))
     return told(maps)
 
