@@ -287,7 +287,7 @@ def _() -> str:
 
     Before: 2 values, without a word
 
-    Now: ValueError: theirs: 2 of 2 maps hold NaN or infinity, …, the first is that of image 0
+    Now: ValueError: theirs: 2 of 2 maps hold NaN or infinity, the first is that of image 0
     """
     return measured(torch.full((2, 1, 6, 8), torch.nan))
 
