@@ -41,7 +41,9 @@ def run(options: argparse.Namespace) -> int:
             print(*getattr(planned.items.dataset, "notes", ()), sep="\n", flush=True)
             print(estimate(planned, Folder(options.out), shown=None))
         return 0
-    planned, covered = tried(planned, Folder(options.out))
+    covered: list[str] = []
+    if Folder(options.out).manifest is None:  # else it keeps to what was found when it began
+        planned, covered = tried(planned)
     if started().first:
         remarks = [*getattr(planned.items.dataset, "notes", ()), *covered]
         print("\n".join(remarks), flush=True)

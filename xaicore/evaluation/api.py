@@ -16,7 +16,6 @@ from xaicore.attribution.explainer import check_classifier
 from xaicore.classifier import Classifier
 from xaicore.evaluation.batch import Job, Method, Settings
 from xaicore.evaluation.dataset import Items, Truth
-from xaicore.evaluation.folder import Folder, read_records
 from xaicore.evaluation.maps import taken
 from xaicore.evaluation.probe import given_up, tried
 from xaicore.evaluation.run import Run, Sizes, in_memory
@@ -108,12 +107,19 @@ def evaluate(
     items = Items(dataset, truth)
     job = Job(classifier, taken(explainers, len(items)), settings, precision)
     sizes = Sizes(batch_size, chunk_size, threads)
-    folder = None if out is None else Folder(Path(out))
-    run, _ = tried(Run(job, items, sizes, workers, strict), folder)
+    run = Run(job, items, sizes, workers, strict)
+    begun = False
+    if out is not None:
+        from xaicore.evaluation.folder import Folder  # noqa: PLC0415 - only runs on disk need it
+
+        begun = Folder(Path(out)).manifest is not None
+    if not begun:  # a run that goes on keeps to what was found when it began
+        run, _ = tried(run)
     for line in given_up(run):
         warnings.warn(line, stacklevel=2)
     if out is not None:
         from xaicore.evaluation.engine import on_disk  # noqa: PLC0415 - only runs on disk need it
+        from xaicore.evaluation.folder import read_records  # noqa: PLC0415
 
         on_disk(run, Path(out), progress)
         records = read_records(out)

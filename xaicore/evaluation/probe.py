@@ -13,7 +13,6 @@ from torch import Tensor
 from xaicore.attribution.explainer import Explainer
 from xaicore.evaluation.batch import Batch, Job
 from xaicore.evaluation.dataset import Item, words
-from xaicore.evaluation.folder import Folder
 from xaicore.evaluation.price import Meter, metered
 from xaicore.evaluation.run import Run, patiently
 
@@ -24,19 +23,17 @@ ALIKE = 3
 """A method that fails alike for so many images, the first ones, is given up."""
 
 
-def tried(run: Run, folder: Folder | None = None) -> tuple[Run, list[str]]:
+def tried(run: Run) -> tuple[Run, list[str]]:
     """Try the first images before all are measured.
 
     A method that fails for the first three that the network takes, and always for the same reason,
-    is given up, if there are more: its records say that reason, and it is not called. A run that
-    goes on in a folder keeps to what was found when it began.
+    is given up, if there are more: its records say that reason, and it is not called.
 
     Cost: the first images are read once more. One passes the network, and every method begins a map
     of it, which is stopped after a few calls of the network; two more where one fails.
 
     Args:
         run: the run.
-        folder: where it may have begun.
 
     Returns:
         The run, and what share of the images the truth covers, in words.
@@ -45,8 +42,6 @@ def tried(run: Run, folder: Folder | None = None) -> tuple[Run, list[str]]:
         ValueError: the network takes none of them, or every method fails; the message says why.
         MemoryError: one image does not fit.
     """
-    if folder is not None and folder.manifest is not None:
-        return run, []
     items = [run.items[place] for place in range(min(FIRST, len(run.items)))]
     first = First(run.job, [item for item in items if item.image is not None])
     with metered(run.job.classifier.net, patience=0) as meter, run.job.autocast():
