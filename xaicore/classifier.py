@@ -100,14 +100,7 @@ class Classifier(nn.Module):
         activation: str = "softmax",
     ) -> None:
         super().__init__()
-        if not len(mean) or len(mean) != len(std) or min(std) <= 0:
-            raise ValueError(
-                f"mean and std need one number for each channel, std positive; got {mean} and {std}"
-            )
-        if max(mean) > 1:
-            raise ValueError(
-                f"mean {tuple(mean)} is none of pixels from 0 to 1: divide mean and std by 255"
-            )
+        mean, std = _numbers(mean, std)
         check_name("activation", activation, ACTIVATIONS)
         self.net = net
         self.activation = activation
@@ -354,6 +347,25 @@ def check_name(argument: str, name: str, known: Iterable[str]) -> None:
         raise ValueError(
             f"{argument} must be one of {', '.join(names)}; got {name!r}{hint(str(name), names)}"
         )
+
+
+def _numbers(mean: Sequence[float], std: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Return mean and std as numbers; refuse what cannot be those of pixels."""
+    got = f"got {mean} and {std}"
+    try:
+        means, deviations = ([float(number) for number in of] for of in (mean, std))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"mean and std need a list of numbers, one for each channel; {got}"
+        ) from error
+    positive = all(0 < number < float("inf") for number in deviations)
+    if not means or len(means) != len(deviations) or not positive:
+        raise ValueError(f"mean and std need one number for each channel, std positive; {got}")
+    if not all(abs(number) <= 1 for number in means):
+        raise ValueError(
+            f"mean {tuple(means)} is none of pixels from 0 to 1: divide mean and std by 255"
+        )
+    return means, deviations
 
 
 def _layer_name(net: nn.Module, layer: nn.Module | str | None) -> str | None:

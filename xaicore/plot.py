@@ -97,7 +97,17 @@ def overlay(images: Tensor, maps: Tensor, titles: Sequence[str] | None = None) -
         images: pixels ``(B, channels, H, W)`` in ``[0, 1]``.
         maps: saliency ``(B, 1, H, W)`` in ``[0, 1]``.
         titles: one for each image.
+
+    Raises:
+        ValueError: images are no pixels of floating point, or maps do not fit them.
     """
+    if not images.is_floating_point():
+        raise ValueError(f"images must be floating point in [0, 1], not {images.dtype}: / 255")
+    if maps.shape != (len(images), 1, *images.shape[-2:]):
+        raise ValueError(
+            f"maps of shape {tuple(maps.shape)} do not fit images {tuple(images.shape)}: "
+            "xc.normalize(xc.upsample(maps, images.shape[-2:])) brings raw maps to their size"
+        )
     rows = {"image": list(map(picture, images)), "saliency": list(map(blend, images, maps))}
     return grid(rows, titles, colorbar=True)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 import pickle
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 from torchvision import models
 
 import xaicore as xc
@@ -172,3 +175,34 @@ def test_an_unknown_timm_network_is_refused() -> None:
         ValueError, match="timm has no network called 'resnet18x'; did you mean resnet18"
     ):
         xc.from_timm("resnet18x")
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "words"),
+    [
+        (0.5, 0.5, "a list of numbers"),
+        ("0.5", "0.5", "a list of numbers"),
+        ([None], [0.5], "a list of numbers"),
+        ([0.5], [float("nan")], "std positive"),
+        ([0.5], [float("inf")], "std positive"),
+        ([float("nan")], [0.5], "none of pixels"),
+        ([], [], "one number for each channel"),
+        ([118.0], [58.0], "divide mean and std by 255"),
+    ],
+)
+def test_mean_and_std_are_numbers_of_pixels(mean: Any, std: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        xc.Classifier(nn.Conv2d(1, 2, 1), mean, std)
+
+
+def test_mean_and_std_may_be_tensors_or_arrays() -> None:
+    for of in (torch.tensor, np.array):
+        model = xc.Classifier(nn.Conv2d(1, 2, 1), of([0.25]), of([0.5]))
+        assert model.mean.tolist() == [[[[0.25]]]]
+        assert model.std.tolist() == [[[[0.5]]]]
+
+
+def test_maps_of_numpy_are_refused_in_words() -> None:
+    model = xc.Classifier(nn.Sequential(nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    with pytest.raises(TypeError, match=r"torch\.as_tensor"):
+        xc.confidence(model.eval(), torch.rand(1, 3, 4, 4), np.ones((1, 1, 4, 4)), 0)

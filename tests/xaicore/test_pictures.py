@@ -407,3 +407,20 @@ def test_a_file_that_is_listed_again_is_told(folder: Path) -> None:
     (folder / "labels.csv").write_text("file,label\na.jpg,0\nb.png,1\na.jpg,2\n")
     notes = pictures(folder, WHOLE, CLASSES, labels=folder / "labels.csv").notes
     assert "1 of 3 rows list a file again, the first a.jpg" in notes
+
+
+def test_pictures_that_a_table_leaves_out_are_counted(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "in/c.png", "in/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label\na.png,0\nin/c.png,1\n", encoding="utf-8")
+    read = {"transform": to_pixels(), "classes": ["x", "y"], "labels": table}
+    assert (
+        "2 other pictures are not in the table, the first b.png" in pictures(tmp_path, **read).notes
+    )
+    table.write_text("file,label\na.png,0\nb.png,0\nin/c.png,1\n", encoding="utf-8")
+    assert (
+        "1 other picture is not in the table, the first in/d.png"
+        in pictures(tmp_path, **read).notes
+    )

@@ -55,3 +55,13 @@ def test_intervals_take_a_palette_and_draw_what_is_not_known() -> None:
     shades = [mpl.colors.to_hex(bar.get_facecolor()).upper() for bar in ax.patches]
     assert shades == [plot.OTHER, "#56B4E9"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["mine", "CAM"]
+
+
+def test_an_overlay_refuses_what_does_not_fit() -> None:
+    images = pictures(2)
+    with pytest.raises(ValueError, match="do not fit images"):
+        plot.overlay(images, torch.rand(2, 1, 8, 8))
+    with pytest.raises(ValueError, match="do not fit images"):
+        plot.overlay(images, torch.rand(1, 1, 16, 16))
+    with pytest.raises(ValueError, match=r"floating point.*/ 255"):
+        plot.overlay((255 * images).byte(), torch.rand(2, 1, 16, 16))

@@ -101,6 +101,10 @@ def check_probabilities(p: Tensor, o: Tensor) -> tuple[Tensor, Tensor]:
 
 def check_maps(maps: Tensor, images: Tensor) -> None:
     """Refuse anything but saliency ``(B, 1, H, W)`` in ``[0, 1]`` that fits the images."""
+    if not isinstance(maps, Tensor):
+        raise TypeError(
+            f"maps must be a torch tensor, not {type(maps).__name__}: torch.as_tensor(maps)"
+        )
     expected = (len(images), 1, *images.shape[-2:])
     if maps.shape != expected:
         raise ValueError(

@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 
 from xaicore.pictures.bands import Range
 from xaicore.pictures.classes import folder_classes, label_classes
-from xaicore.pictures.file import check_range, load_image, transformed
+from xaicore.pictures.file import check_range, load_image, suffixes, transformed
 from xaicore.pictures.layout import Layout, laid_out
 from xaicore.pictures.tables import read_table
 from xaicore.pictures.truth import (
@@ -228,7 +228,24 @@ def _listed(
     wrong = [label for label in found if isinstance(label, str)]
     if wrong:
         notes.append(f"{len(wrong)} of {len(names)} labels cannot be used, the first: {wrong[0]}")
-    return names, [*found], notes
+    return names, [*found], notes + _unlisted(folder, names)
+
+
+def _unlisted(folder: Path, names: Sequence[str]) -> list[str]:
+    """What there is to say of pictures that lie beside those of a table, but are not in it."""
+    kinds, listed = suffixes(), set(names)
+    beside = [
+        path.relative_to(folder).as_posix()
+        for place in sorted({(folder / name).parent for name in names})
+        if place.is_dir()
+        for path in sorted(place.iterdir())
+        if path.suffix.lower() in kinds
+    ]
+    left = [name for name in beside if name not in listed]
+    if not left:
+        return []
+    pictures = "picture is" if len(left) == 1 else "pictures are"
+    return [f"{len(left)} other {pictures} not in the table, the first {left[0]}"]
 
 
 def _walked(
