@@ -56,10 +56,17 @@ class Scale:
     Attributes:
         label: how the book calls it.
         networks: the names under which the records of the networks are stored.
+        short: the head of its column in the matrix; by default the label.
     """
 
     label: str
     networks: Sequence[str]
+    short: str = ""
+
+    @property
+    def brief(self) -> str:
+        """The head of its column in the matrix."""
+        return self.short or self.label
 
 
 @dataclass(frozen=True)
