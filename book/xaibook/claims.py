@@ -303,6 +303,7 @@ class Comparison:
         of: the mean of the first quantity, on what both were measured on.
         than: that of the second, or the number.
         difference: the measured difference.
+        claimed: what is claimed of it.
         finding: what it says of the test.
     """
 
@@ -312,6 +313,7 @@ class Comparison:
     of: float
     than: float
     difference: Difference
+    claimed: Claimed
     finding: Finding
 
     @property
@@ -319,11 +321,10 @@ class Comparison:
         """The test."""
         return self.claim.tests[self.number]
 
-    def row(self, claimed: Claimed, level: float) -> dict[str, Any]:
+    def row(self, level: float) -> dict[str, Any]:
         """Return the row of the evidence.
 
         Args:
-            claimed: what is claimed.
             level: how often the interval that decides may miss.
         """
         row = {"claim": self.claim.id, "scale": self.place, "test": self.number}
@@ -333,7 +334,8 @@ class Comparison:
         row |= {"networks": len(self.difference.networks) or 1, "agree": self.finding.agree}
         row |= {"outcome": self.finding.outcome, "needed": 0, "needed_unit": ""}
         if self.finding.outcome == UNDECIDED:
-            row["needed"], row["needed_unit"] = verdicts.needed(self.difference, claimed, level)
+            found = verdicts.needed(self.difference, self.claimed, level)
+            row["needed"], row["needed_unit"] = found
         return row
 
 
@@ -366,10 +368,16 @@ class Judged:
 
 
 @cache
-def judge() -> Judged:
-    """Judge every claim of the book by its stored records: what chapters and their page show."""
+def judge(chapter: str | None = None) -> Judged:
+    """Judge the claims by the stored records: what chapters and the page of claims show.
+
+    Args:
+        chapter: whose claims; ``None`` for all. Corrections are made within a chapter, so that a
+            verdict is the same either way.
+    """
     listed, scales, book = load()
-    return judged(listed, scales, book, published())
+    chosen = [claim for claim in listed if chapter in (None, claim.chapter)]
+    return judged(chosen, scales, book, published())
 
 
 def judged(
@@ -392,7 +400,7 @@ def judged(
     for chapter in dict.fromkeys(claim.chapter for claim in listed):
         own = [claim for claim in listed if claim.chapter == chapter]
         found = [row for claim in own for row in examine(claim, scales, figures, read)]
-        rows += _corrected(found, figures)
+        rows += _corrected(found)
     evidence = pd.DataFrame(rows, columns=EVIDENCE)
     at = {claim.id: _by_scale(evidence[evidence["claim"] == claim.id]) for claim in listed}
     words = {id: verdicts.over_scales([*places.values()]) for id, places in at.items()}
@@ -410,10 +418,12 @@ def examine(
 
     A scale counts as run where every test of the claim can be.
     """
+    known = printed(claim, figures)
+    claimed = [test.claimed([*printed_differences(test, known)]) for test in claim.tests]
     found = []
     for place in claim.scales:
         here = [
-            _compared(claim, number, place, scales[place], figures, read)
+            _compared(claim, number, place, scales[place], claimed[number], read)
             for number in range(len(claim.tests))
         ]
         known = [comparison for comparison in here if comparison is not None]
@@ -421,16 +431,14 @@ def examine(
     return found
 
 
-def printed_differences(claim: Claim, test: Test, figures: pd.DataFrame) -> pd.Series:
+def printed_differences(test: Test, printed: pd.DataFrame) -> pd.Series:
     """Return the published differences of a test, by network of the paper; none where it has none.
 
     Args:
-        claim: the claim.
-        test: one of its tests.
-        figures: the table of ``published``.
+        test: a test of a claim.
+        printed: the table of ``printed`` for the claim.
     """
-    known = printed(claim, figures)
-    known = known[known["metric"] == test.metric]
+    known = printed[printed["metric"] == test.metric]
     values = known.pivot(index="network", columns="name", values="value")
     if not set(test.names) <= set(values):
         return pd.Series(dtype=float)
@@ -447,15 +455,18 @@ def printed(claim: Claim, figures: pd.DataFrame) -> pd.DataFrame:
     here = figures[(figures["paper"] == claim.paper) & figures["table"].isin(claim.tables)]
     if claim.networks:
         here = here[here["network"].isin(claim.networks)]
-    methods = claim.compare == "method"
-    rows = []
-    for metric, name in product(claim.metrics, claim.quantities):
-        own = claim.name(name, "published")
-        row = {"metric": metric, "method": own if methods else claim.where.get("method", "")}
-        row |= {"variant": "" if methods else own}
-        found = here[(here[list(row)] == pd.Series(row)).all(axis=1)]
-        rows.append(found[["network", "metric", "value"]].assign(name=name))
-    return pd.concat(rows)[["network", "metric", "name", "value"]].reset_index(drop=True)
+    own = here["method" if claim.compare == "method" else "variant"]
+    if claim.compare != "method":
+        here = here[here["method"] == claim.where.get("method", "")]
+    else:
+        here = here[here["variant"] == ""]
+    called = {claim.name(name, "published"): name for name in claim.quantities}
+    here = here.assign(name=own.map(called))
+    here = here[here["name"].notna() & here["metric"].isin(claim.metrics)]
+    order = {pair: rank for rank, pair in enumerate(product(claim.metrics, claim.quantities))}
+    rank = [order[pair] for pair in zip(here["metric"], here["name"], strict=True)]
+    found = here.assign(rank=rank).sort_values("rank", kind="stable", ignore_index=True)
+    return found[["network", "metric", "name", "value"]]
 
 
 def printed_in_words(claim: Claim, figures: pd.DataFrame) -> list[str]:
@@ -522,7 +533,7 @@ def _compared(
     number: int,
     place: str,
     scale: Scale,
-    figures: pd.DataFrame,
+    claimed: Claimed,
     read: Read,
 ) -> Comparison | None:
     """A test at a scale; ``None`` where a quantity is missing."""
@@ -536,15 +547,11 @@ def _compared(
     of = wide[test.of]
     than = wide[test.than] if isinstance(test.than, str) else of * 0 + test.than
     difference = _difference(of - than, claim.unit)
-    finding = verdicts.compare(difference, _claimed(claim, test, figures))
+    finding = verdicts.compare(difference, claimed)
     if claim.objection(place):
         finding = replace(finding, outcome=NOT_TESTABLE, p=1.0)
     first, second = (_over_images(values).mean() for values in (of, than))
-    return Comparison(claim, place, number, first, second, difference, finding)
-
-
-def _claimed(claim: Claim, test: Test, figures: pd.DataFrame) -> Claimed:
-    return test.claimed([*printed_differences(claim, test, figures)])
+    return Comparison(claim, place, number, first, second, difference, claimed, finding)
 
 
 def _difference(values: pd.Series, unit: str) -> Difference:
@@ -559,7 +566,7 @@ def _over_images(values: pd.Series) -> pd.Series:
     return values.groupby("image").mean()
 
 
-def _corrected(found: Sequence[Comparison], figures: pd.DataFrame) -> list[dict[str, Any]]:
+def _corrected(found: Sequence[Comparison]) -> list[dict[str, Any]]:
     """The evidence of a chapter, corrected for the number of its comparisons."""
     tested = [each.finding for each in found if each.finding.outcome != NOT_TESTABLE]
     corrected = iter(verdicts.corrected(tested))
@@ -569,7 +576,7 @@ def _corrected(found: Sequence[Comparison], figures: pd.DataFrame) -> list[dict[
         now = replace(each, finding=next(corrected) if tried else each.finding)
         many = each.finding.outcome != now.finding.outcome
         level = verdicts.LEVEL / len(tested) if many else verdicts.LEVEL
-        rows.append(now.row(_claimed(each.claim, each.test, figures), level))
+        rows.append(now.row(level))
     return rows
 
 

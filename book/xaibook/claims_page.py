@@ -113,6 +113,7 @@ def everything(judged: Judged, figures: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for claim in judged.claims.values():
+        known = claims.printed(claim, figures)
         own = judged.evidence[judged.evidence["claim"] == claim.id].to_dict("records")
         for found in own or [dict.fromkeys(judged.evidence, None)]:
             number = found["test"]
@@ -127,7 +128,7 @@ def everything(judged: Judged, figures: pd.DataFrame) -> pd.DataFrame:
             if test is not None:
                 row |= {"first": test.of, "second": test.than, "claimed": test.in_words()}
                 row |= {"in": claims.unit(test.metric)}
-            theirs = [] if test is None else _printed(claim, test, figures)
+            theirs = [] if test is None else _printed(test, known)
             rows += [row | each for each in theirs or [{}]]
     named = {"of": "first mean", "than": "second mean", "mean": "difference", "in": "in units of"}
     return pd.DataFrame(rows).rename(columns=named | {"unit": "n of"})
@@ -252,6 +253,7 @@ def _evidence(judged: Judged, claim: Claim, own: pd.DataFrame, figures: pd.DataF
     if own.empty:
         return ""
     heads = ("scale", "comparison", "first", "second", "difference", "n", "claimed", "published")
+    known = claims.printed(claim, figures)
     rows, seen = [], set()
     for found in own.to_dict("records"):
         test, place = claim.tests[found["test"]], found["scale"]
@@ -259,7 +261,7 @@ def _evidence(judged: Judged, claim: Claim, own: pd.DataFrame, figures: pd.DataF
         seen.add(place)
         unit = claims.unit(test.metric)
         digits = _digits(found["half_width"], unit)
-        theirs = claims.printed_differences(claim, test, figures)
+        theirs = claims.printed_differences(test, known)
         cells = [
             escape(claim.compared(test)) + (f" ({unit})" if unit else ""),
             typeset(found["of"], digits),
@@ -315,15 +317,14 @@ def _rounded(count: int) -> int:
     return -(-count // step) * step
 
 
-def _printed(claim: Claim, test: claims.Test, figures: pd.DataFrame) -> list[dict[str, object]]:
+def _printed(test: claims.Test, known: pd.DataFrame) -> list[dict[str, Any]]:
     """The published values of a comparison: one row per network of the paper."""
-    known = claims.printed(claim, figures)
-    known = known[known["metric"] == test.metric].set_index(["network", "name"])["value"]
+    values = known[known["metric"] == test.metric].set_index(["network", "name"])["value"]
     rows = []
-    for network, difference in claims.printed_differences(claim, test, figures).items():
-        row = {"published network": network, "published first": known[network, test.of]}
+    for network, difference in claims.printed_differences(test, known).items():
+        row = {"published network": network, "published first": values[network, test.of]}
         if isinstance(test.than, str):
-            row |= {"published second": known[network, test.than]}
+            row |= {"published second": values[network, test.than]}
         rows.append(row | {"published difference": difference})
     return rows
 
