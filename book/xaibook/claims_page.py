@@ -252,7 +252,7 @@ def _objections(by_place: Mapping[str, str]) -> str:
 def _evidence(judged: Judged, claim: Claim, own: pd.DataFrame, figures: pd.DataFrame) -> str:
     if own.empty:
         return ""
-    heads = ("scale", "comparison", "first", "second", "difference", "n", "claimed", "published")
+    heads = ("scale", "outcome", "comparison", "first", "second", "difference", "n", "claimed")
     known = claims.printed(claim, figures)
     rows, seen = [], set()
     for found in own.to_dict("records"):
@@ -263,6 +263,7 @@ def _evidence(judged: Judged, claim: Claim, own: pd.DataFrame, figures: pd.DataF
         digits = _digits(found["half_width"], unit)
         theirs = claims.printed_differences(test, known)
         cells = [
+            f"{_sign(found['outcome'])} {escape(found['outcome'])}{_needed(found)}",
             escape(claim.compared(test)) + (f" ({unit})" if unit else ""),
             typeset(found["of"], digits),
             typeset(found["than"], digits),
@@ -270,15 +271,14 @@ def _evidence(judged: Judged, claim: Claim, own: pd.DataFrame, figures: pd.DataF
             f"{found['half_width']:{digits}}",
             _counted(found),
             escape(test.in_words()),
-            ", ".join(typeset(float(value), ".2f") for value in theirs) or "in words",
-            f"{_sign(found['outcome'])} {escape(found['outcome'])}{_needed(found)}",
+            ", ".join(typeset(round(float(d), 2), "g") for d in theirs) or "in words",
         ]
         rows.append(
             f'<tr{anchor}><th scope="row">{escape(judged.scales[place].label)}</th>'
             + "".join(f"<td>{cell}</td>" for cell in cells)
             + "</tr>"
         )
-    head = "".join(f'<th scope="col">{name}</th>' for name in (*heads, "outcome"))
+    head = "".join(f'<th scope="col">{name}</th>' for name in (*heads, "published"))
     caption = escape(f"Evidence: {claim.short or claim.id}")
     return (
         '<div class="xc-table xc-evidence"><div class="xc-scroll" role="region" tabindex="0" '
