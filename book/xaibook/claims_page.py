@@ -31,8 +31,9 @@ def matrix(judged: Judged) -> Fragment:
     """Show every claim at every scale of its chapter, with what narrows the page."""
     tables = "".join(_chapter_matrix(judged, chapter) for chapter in judged.book["chapters"])
     html = (
-        f'<div class="xc-claims" id="claims-matrix">{_controls(judged)}{_legend()}'
-        f'<div class="xc-matrices">{tables}</div></div>'
+        f'<div class="xc-table xc-claims" id="claims-matrix">{_controls(judged)}{_legend()}'
+        f'<div class="xc-matrices">{tables}</div>{_download(_verdicts(judged), "claims-verdicts")}'
+        "</div>"
     )
     counted = pd.Series(judged.verdicts).value_counts()
     return Fragment(html, "; ".join(f"{verdict}: {n}" for verdict, n in counted.items()))
@@ -54,7 +55,9 @@ def folds(judged: Judged, figures: pd.DataFrame) -> Fragment:
             f'<details class="xc-chapter" id="claims-{chapter}"><summary>{title}: '
             f"{len(own)} claims</summary>{inside}</details>"
         )
-    return Fragment(f'<div class="xc-folds">{"".join(parts)}</div>', f"{len(judged.claims)} claims")
+    saved = _download(everything(judged, figures), "claims-evidence")
+    html = f'<div class="xc-table xc-folds">{"".join(parts)}{saved}</div>'
+    return Fragment(html, f"{len(judged.claims)} claims, {len(judged.evidence)} comparisons")
 
 
 def chapter_table(judged: Judged, chapter: str, name: str, wanted: Iterable[str]) -> Fragment:
@@ -134,15 +137,22 @@ def everything(judged: Judged, figures: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).rename(columns=named | {"unit": "n of"})
 
 
-def download(frame: pd.DataFrame, name: str) -> Fragment:
-    """Show a link that saves a table as CSV."""
+def _download(frame: pd.DataFrame, name: str) -> str:
+    """A link that saves a table as CSV."""
     csv = quote(frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    html = (
+    return (
         f'<a class="xc-csv" id="{name}" download="{name}.csv" '
-        f'href="data:text/csv;charset=utf-8,{csv}">'
-        "Download all evidence as CSV, with the published values as numbers</a>"
+        f'href="data:text/csv;charset=utf-8,{csv}">Download as CSV</a>'
     )
-    return Fragment(html, f"{name}.csv: {len(frame)} rows")
+
+
+def _verdicts(judged: Judged) -> pd.DataFrame:
+    """The verdicts as the matrix shows them: a row per claim, a column per scale."""
+    rows = []
+    for id, claim in judged.claims.items():
+        row = {"claim": id, "statement": claim.statement, "verdict": judged.verdicts[id]}
+        rows.append(row | {judged.scales[p].label: v for p, v in judged.at[id].items()})
+    return pd.DataFrame(rows)
 
 
 def _controls(judged: Judged) -> str:
@@ -281,9 +291,9 @@ def _evidence(judged: Judged, claim: Claim, own: pd.DataFrame, figures: pd.DataF
     head = "".join(f'<th scope="col">{name}</th>' for name in (*heads, "published"))
     caption = escape(f"Evidence: {claim.short or claim.id}")
     return (
-        '<div class="xc-table xc-evidence"><div class="xc-scroll" role="region" tabindex="0" '
-        f'aria-label="{caption}"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div></div>"
+        '<div class="xc-scroll xc-evidence" role="region" tabindex="0" '
+        f'aria-label="{caption}"><table><caption>{caption}</caption><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
