@@ -431,6 +431,37 @@ def examine(
     return found
 
 
+def by_unit(judged: Judged, figures: pd.DataFrame, read: Read = records) -> pd.DataFrame:
+    """Return what comes out where several networks were trained, counting images or networks.
+
+    Each comparison is judged by itself, and no scale is left out as no test.
+
+    Args:
+        judged: the claims.
+        figures: the table of ``published``.
+        read: returns records by their name.
+
+    Returns:
+        One row per claim, test and scale with several networks: ``claim``, ``scale``, ``test``,
+        the ``mean``, its ``half_width`` over images, the differences ``by_network``, the outcome
+        by ``images`` and by ``networks``.
+    """
+    several = [place for place, scale in judged.scales.items() if len(scale.networks) > 1]
+    rows = []
+    for claim in judged.claims.values():
+        scales = [place for place in claim.scales if place in several]
+        own = [replace(claim, scales=scales, not_a_test="", unit=u) for u in ("image", "network")]
+        pairs = zip(*(examine(each, judged.scales, figures, read) for each in own), strict=True)
+        for image, network in pairs:
+            row = {"claim": claim.id, "scale": image.place, "test": image.number}
+            row |= {"mean": image.difference.mean, "half_width": image.difference.half_width}
+            row |= {"by_network": image.difference.networks}
+            alone = replace(image.difference, networks=())
+            row |= {"images": verdicts.compare(alone, image.claimed).outcome}
+            rows.append(row | {"networks": network.finding.outcome})
+    return pd.DataFrame(rows)
+
+
 def printed_differences(test: Test, printed: pd.DataFrame) -> pd.Series:
     """Return the published differences of a test, by network of the paper; none where it has none.
 

@@ -99,6 +99,19 @@ class TestRule:
         )
         assert evidence(one(unit="network"), {"r.net": ABOVE}.get)["outcome"].item() == UNDECIDED
 
+    def test_images_and_networks_are_counted_side_by_side(self):
+        """Four images that agree on a mean that one of three networks does not share."""
+        scales = {"flowers": Scale("Flowers", ["f0", "f1", "f2"])}
+        stored = {
+            f"r.f{i}": table(a=[d + 0.01, d, d + 0.01, d], b=[0.0] * 4)
+            for i, d in enumerate((0.5, 0.5, -0.1))
+        }
+        claim = one(scales=["flowers"], not_a_test="no matter")
+        found = claims.by_unit(claims.judged([claim], scales, {}, FIGURES), FIGURES, stored.get)
+        row = found.iloc[0]
+        assert (row["images"], row["networks"]) == (HOLDS, UNDECIDED)
+        assert row["by_network"] == pytest.approx((50.5, 50.5, -9.5))
+
     def test_contradictions_are_corrected_within_a_chapter(self):
         """A p-value of 0.017 survives alone, and not among five comparisons."""
         weak = table(a=[0.0, 0.4, 0.0, 0.0, 0.1, 0.0], b=[0.3, 0.35, 0.5, 0.2, 0.15, 0.1])
