@@ -91,13 +91,22 @@ def cropped(network: str, data: Path, count: int) -> Subject:
     folder = data / "imagenet_val1300"
     pictures = pd.read_csv(folder / "labels.csv")[:count]
     ratios = torch.tensor((pictures["orig_width"] / pictures["orig_height"]).to_numpy())
-    boxes = []
-    for found, ratio in zip(subject.truth.boxes or [], ratios, strict=True):
-        width, height = _sides(ratio)
-        shift = torch.tensor([(width - SIDE) // 2, (height - SIDE) // 2] * 2)
-        boxes.append(found / SIDE * torch.tensor([width, height] * 2) - shift)
+    pairs = zip(subject.truth.boxes or [], ratios, strict=True)
+    boxes = [in_crop(found / SIDE, ratio) for found, ratio in pairs]
     shown = Cropped(subject.dataset, ratios)
     return replace(subject, dataset=shown, truth=Truth(boxes=boxes))
+
+
+def in_crop(shares: Tensor, ratio: Tensor) -> Tensor:
+    """Return boxes in pixels of the square amid a picture; they may reach beyond it.
+
+    Args:
+        shares: ``x0, y0, x1, y1`` as shares of the whole picture, ``(n, 4)``.
+        ratio: the width of the picture over its height.
+    """
+    width, height = _sides(ratio)
+    shift = torch.tensor([(width - SIDE) // 2, (height - SIDE) // 2] * 2)
+    return shares * torch.tensor([width, height] * 2) - shift
 
 
 @torch.no_grad()
