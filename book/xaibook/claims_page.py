@@ -23,7 +23,6 @@ SIGNS = dict(zip(verdicts.VERDICTS, ("●", "◐", "?", "✕", "–"), strict=Tr
 KINDS = dict(zip(verdicts.VERDICTS, ("holds", "size", "open", "contrary", "none"), strict=True))
 """What the style sheet calls each verdict."""
 
-BLANK = "not run at this scale"
 PLURALS = {"image": "images", "network": "networks"}
 
 
@@ -177,7 +176,7 @@ def _choice(name: str, options: Mapping[str, str]) -> str:
 
 def _legend() -> str:
     items = "".join(f"<li>{_sign(v)} {escape(v)}</li>" for v in verdicts.VERDICTS)
-    return f'<ul class="xc-legend">{items}<li>(empty) {BLANK}</li></ul>'
+    return f'<ul class="xc-legend">{items}<li>blank: not run</li></ul>'
 
 
 def _sign(verdict: str) -> str:
