@@ -41,7 +41,7 @@ from studies.benchmark import (
     flower_benchmark,
     photograph_benchmark,
 )
-from studies.boxes import box_records
+from studies.boxes import box_records, cropped, drawn_boxes
 from studies.cifar import cifar10
 from studies.opti_cam import Study
 from studies.subjects import ROOT, Subject, flowers, photographs, say
@@ -51,6 +51,7 @@ from xaicore.files import replacing
 
 FLOWERS = {f"flowers-seed{seed}": seed for seed in SEEDS}
 BOXES = "benchmark.boxes"
+DRAWN = "benchmark.drawn-boxes"
 STUDIES = {f"opti_cam.{name}": study for name, study in opti_cam.STUDIES.items()}
 STUDIES |= {f"ca_stream.{name}": study for name, study in ca_stream.STUDIES.items()}
 FOUND = {f"vebi.{name}": study for name, study in elsewhere.STUDIES.items()}
@@ -100,7 +101,7 @@ def store(
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    names = [*FLOWERS, *NETWORKS, BOXES, *STUDIES, *VEBI, *GRADIENTS, *REAL]
+    names = [*FLOWERS, *NETWORKS, BOXES, DRAWN, *STUDIES, *VEBI, *GRADIENTS, *REAL]
     parser.add_argument("--set", default="all", choices=["all", *names], help="what to measure")
     parser.add_argument("--method", help="make and keep the maps of one method only")
     parser.add_argument("--images", type=int, help="how many, at most")
@@ -140,6 +141,18 @@ def store_study(name: str, study: Study, data: Path | None, most: int) -> None:
     store(name, ".csv.gz", make, told)
 
 
+def store_drawn_boxes(data: Path, count: int) -> None:
+    """Make and store what boxes are worth, drawn right and as released code draws them."""
+    chosen = [cropped(network, data, count) for network in NETWORKS]
+    told: dict[str, object] = {"network": "; ".join(subject.network for subject in chosen)}
+    told |= {"images": f"{chosen[0].images}, shorter side 224 pixels, cropped"}
+
+    def make() -> pd.DataFrame:
+        return pd.concat([part for s in chosen for part in drawn_boxes(s)], ignore_index=True)
+
+    store(DRAWN, ".csv.gz", make, told)
+
+
 def together(study: Callable[[], Iterator[pd.DataFrame]]) -> pd.DataFrame:
     """Return the parts of a study as one table."""
     return pd.concat(study(), ignore_index=True)
@@ -151,10 +164,10 @@ def main() -> int:
     look_beside(ROOT)
     data, most = find_data(), options.images or sys.maxsize
     known = benchmarks(data, most)
-    asked = [*known, BOXES, *STUDIES] if options.set == "all" else [options.set]
+    asked = [*known, BOXES, DRAWN, *STUDIES] if options.set == "all" else [options.set]
     for name in asked:
         study = STUDIES.get(name)
-        needs_photographs = name in (*NETWORKS, BOXES, *FOUND, *REAL) or bool(
+        needs_photographs = name in (*NETWORKS, BOXES, DRAWN, *FOUND, *REAL) or bool(
             study and study.photographs
         )
         if data is None and (needs_photographs or options.set == "all"):
@@ -175,6 +188,8 @@ def main() -> int:
         elif name == BOXES:
             benchmark = known[NETWORKS[0]]()
             store(name, ".csv.gz", partial(box_records, benchmark), benchmark.facts())
+        elif name == DRAWN and data is not None:
+            store_drawn_boxes(data, min(most, 300))
         elif options.method is not None:
             known[name]().explain(options.method)
         else:

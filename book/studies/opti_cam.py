@@ -96,6 +96,26 @@ def comparison(subject: Subject) -> Iterator[pd.DataFrame]:
         yield from_records(found).assign(network=subject.name, seconds=kept["seconds"])
 
 
+def rectifier(subject: Subject) -> Iterator[pd.DataFrame]:
+    """Grad-CAM with its rectifier and without, beside two rivals that have nothing to rectify."""
+    makers: dict[str, Factory] = {
+        "grad-cam": methods.GradCAM,
+        "grad-cam unrectified": partial(methods.GradCAM, rectified=False),
+        "grad-cam++": methods.GradCAMPlusPlus,
+        "layer-cam": methods.LayerCAM,
+    }
+    explainers = {name: make(subject.classifier) for name, make in makers.items()}
+    found = evaluate(
+        subject.classifier,
+        subject.dataset,
+        explainers,
+        batch_size=subject.batch_size,
+        truth=subject.truth,
+        strict=True,
+    )
+    yield from_records(found).assign(network=subject.name)
+
+
 def objectives(
     subject: Subject,
     pairs: Sequence[tuple[str, str]] = PAIRS,
@@ -259,6 +279,7 @@ STUDIES = {
     "unnormalised": Study(unnormalised, 300, {}),
     "sanity": Study(sanity, 100, {}),
     "robustness": Study(robustness, 100, {}),
+    "rectifier": Study(rectifier, 300, {"resnet18": 300, "squeezenet1_0": 300}),
     "photographs-objectives": Study(
         partial(objectives, pairs=DECISIVE, preset="fast"), 0, {"resnet18": 100}
     ),

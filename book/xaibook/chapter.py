@@ -105,7 +105,12 @@ def slider(
     return Fragment(html, f"{alt} ({name}: {labels[0]} … {labels[-1]})")
 
 
-def check(chapter: str, profile: str, values: Mapping[str, object]) -> None:
+def check(
+    chapter: str,
+    profile: str,
+    values: Mapping[str, object],
+    said: str = "published values reproduced",
+) -> None:
     """Say whether this run gives the chapter's published values, and fail if it does not.
 
     The published values are ``book/xaibook/records/<chapter>.<profile>.json``. Floats are compared
@@ -116,6 +121,7 @@ def check(chapter: str, profile: str, values: Mapping[str, object]) -> None:
         chapter: Name of the chapter.
         profile: Name of the profile that ran.
         values: Numbers, truth values and strings by name; scalar arrays and tensors are taken too.
+        said: What is said of all of them if they agree.
 
     Raises:
         AssertionError: If a value differs, is missing or was never published; names them all.
@@ -135,7 +141,7 @@ def check(chapter: str, profile: str, values: Mapping[str, object]) -> None:
     if wrong := differences(published, measured):
         lines = [f"{title}: {len(wrong)} values differ", *(f"  {line}" for line in wrong)]
         raise AssertionError("\n".join(lines))
-    print(f"{title}: all {len(published)} published values reproduced")
+    print(f"{title}: all {len(published)} {said}")
 
 
 def stored(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -4,6 +4,7 @@ import functools
 import http.server
 import importlib.util
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -232,3 +233,59 @@ def test_a_leaderboard_is_sorted_narrowed_and_downloaded_from_disk(open_page, si
     assert len(frame) == count
     assert list(frame) == [head.strip() for head in heads]
     assert open_page.wrong == []
+
+
+def test_claims_are_narrowed_and_a_link_opens_its_evidence(browser, tmp_path):
+    import pandas as pd
+
+    from xaibook import claims, claims_page
+
+    base = {"tests": [{"metric": "insertion", "of": "a", "above": "b"}], "source": "Table 1"}
+    base |= {"records": "{network}", "scales": ["photographs"], "expected": "", "section": "s"}
+    listed = [
+        claims.claim(base | {"id": id, "paper": paper, "chapter": chapter, "statement": id})
+        for id, paper, chapter in (("up", "one", "c"), ("down", "two", "d"))
+    ]
+    listed[1] = replace(listed[1], records="other")
+    rows = [
+        {"image": i, "method": method, "insertion": value + 0.01 * i, "network": "net"}
+        for i in range(4)
+        for method, value in (("a", 0.5), ("b", 0.2 + 0.02 * i))
+    ]
+    table = pd.DataFrame(rows)
+    swapped = table.assign(method=table["method"].map({"a": "b", "b": "a"}))
+    book = {"chapters": ["c", "d"], "titles": {"c": "C", "d": "D"}}
+    book |= {"papers": {"one": "One (2001)", "two": "Two (2002)"}}
+    scales = {"photographs": claims.Scale("Photographs", ["net"])}
+    figures = claims.published()
+    found = claims.judged(listed, scales, book, figures, {"net": table, "other": swapped}.get)
+    shown = claims_page.matrix(found).html + claims_page.folds(found, figures).html
+    script = (ROOT / "book/_static/claims.js").read_text(encoding="utf-8")
+    path = tmp_path / "claims.html"
+    path.write_text(
+        f"<!doctype html><title>t</title><h1>t</h1>{shown}<script>{script}</script>", "utf-8"
+    )
+    page = browser.new_page()
+    page.goto(path.as_uri())
+
+    def visible():
+        return page.locator(".xc-matrix tbody tr:visible th").all_inner_texts()
+
+    assert visible() == ["up", "down"]
+    page.get_by_label("Verdict").select_option("contrary")
+    assert visible() == ["down"]
+    assert page.locator("output").inner_text() == "1 of 2 claims"
+    assert page.locator("details.xc-chapter:visible").count() == 1
+    page.get_by_label("Verdict").select_option("")
+    page.get_by_label("Paper").select_option("one")
+    assert visible() == ["up"]
+    page.get_by_label("Paper").select_option("")
+    page.get_by_label("Words").fill("DOWN table")
+    assert visible() == ["down"]
+    page.get_by_label("Words").fill("")
+    evidence = page.locator("#evidence-up-photographs")
+    assert not evidence.is_visible()
+    page.get_by_role("link", name="Photographs: holds").click()
+    evidence.wait_for()
+    assert page.locator("#claim-up").get_attribute("open") is not None
+    page.close()

@@ -11,7 +11,9 @@ import torch
 
 import records
 from studies import benchmark, subjects
+from studies.boxes import Cropped, in_crop
 from xaibook.chapter import RECORDS, stored
+from xaibook.variants import sliced_boxes
 from xaibook.wide import to_records
 from xaicore import attribution as methods
 from xaicore.attribution import METHODS
@@ -51,6 +53,33 @@ def test_identities_hold_on_every_stored_image(name):
     if name != "squeezenet1_0":  # without global average pooling they differ
         for twin in ("xgrad-cam", "hires-cam"):
             np.testing.assert_allclose(wide.loc[twin, "AD"], wide.loc["grad-cam", "AD"], atol=1e-3)
+
+
+def test_boxes_are_where_they_were_drawn():
+    """A white rectangle of a wide and of a tall picture, squashed and cropped, fills its box."""
+    squashed = torch.zeros(3, 224, 224)
+    squashed[:, 56:168, 28:112] = 1
+    shares = torch.tensor([[28, 56, 112, 168]]) / 224
+    ratios = torch.tensor([1.5, 0.75])
+    shown = Cropped([(squashed, 0)] * 2, ratios)
+    for i, ratio in enumerate(ratios):
+        box = in_crop(shares, ratio)
+        mask = sliced_boxes([box], torch.zeros(1, 1, 224, 224), swapped=False, clipped=True)
+        assert ((shown[i][0][0] > 0.5) != mask[0, 0].bool()).float().mean() < 0.01
+    assert in_crop(shares, ratios[0])[0, 0] == 28 / 224 * 336 - 56  # it begins beyond the crop
+
+
+def test_stored_boxes_are_whole_and_drawn_from_the_same_corners():
+    table, _ = stored("benchmark.drawn-boxes")
+    lone = table[table["method"] == "fake-cam"]
+    assert lone.groupby(["network", "boxes", "part"])["image"].nunique().eq(300).all()
+    np.testing.assert_allclose(lone["EP"], lone["area"], atol=1e-4)  # of a map that is the same
+    areas = lone[lone["part"] == "B"].pivot(index="image", columns=["network", "boxes"])["area"]
+    for network in records.NETWORKS:
+        same = areas[network]
+        np.testing.assert_allclose(same["right"], same["swapped"], atol=1e-6)
+        np.testing.assert_allclose(same["not clipped"], same["as released"], atol=1e-6)
+        assert (same["not clipped"] <= same["right"] + 1e-6).all()
 
 
 @pytest.fixture

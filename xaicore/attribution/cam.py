@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from xaicore.attribution.capture import Capture, capture, full_precision
 from xaicore.attribution.explainer import Explainer, Family, check_inputs, finite
+from xaicore.classifier import Classifier
 
 
 class CAMExplainer(Explainer):
@@ -102,15 +103,26 @@ class GradCAM(CAMExplainer):
     .. math:: S^c = \mathrm{relu}\Big(\sum_k w_k A^k\Big), \qquad
         w_k = \frac{1}{hw} \sum_{ij} g^k_{ij}
 
-    Cost: one forward, one backward to the layer. Source: Selvaraju et al., ICCV 2017.
+    Without its rectifier, what speaks against the class is stretched to grey instead of being cut
+    to black, and the map keeps more of the picture: so did pytorch-grad-cam from September to
+    October 2021. Cost: one forward, one backward to the layer. Source: Selvaraju et al., ICCV 2017.
+
+    Args:
+        classifier: the network.
+        rectified: whether the map is its positive part.
     """
 
     name = "grad-cam"
     label = "Grad-CAM"
     cost = "1 F + 1 B to the layer"
 
+    def __init__(self, classifier: Classifier, rectified: bool = True) -> None:
+        super().__init__(classifier)
+        self.rectified = rectified
+
     def _map(self, captured: Capture) -> Tensor:
-        return combine(captured.gradient.mean(dim=(2, 3)), captured.features).relu()
+        found = combine(captured.gradient.mean(dim=(2, 3)), captured.features)
+        return found.relu() if self.rectified else found
 
 
 class GradCAMPlusPlus(CAMExplainer):

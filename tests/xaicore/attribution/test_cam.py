@@ -43,6 +43,13 @@ def test_grad_cam_is_the_positive_part_of_cam_under_global_average_pooling() -> 
     torch.testing.assert_close(GradCAM(model).raw(images, TARGETS), expected)
 
 
+def test_without_its_rectifier_grad_cam_is_cam_under_global_average_pooling() -> None:
+    model, images = classifier().double(), pictures().double()
+    whole = GradCAM(model, rectified=False).raw(images, TARGETS)
+    torch.testing.assert_close(whole, CAM(model).raw(images, TARGETS) / (8 * 8))
+    torch.testing.assert_close(whole.relu(), GradCAM(model).raw(images, TARGETS))
+
+
 @pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "mobilenet_v2", "squeezenet1_1"])
 def test_grad_cam_equals_captum_and_torchcam(name: str) -> None:
     torch.manual_seed(0)
