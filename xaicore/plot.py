@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from xaicore.masking import upsample
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -77,14 +79,14 @@ def blend(image: Tensor, saliency: Tensor, strength: float = 0.75) -> np.ndarray
 
     Args:
         image: pixels ``(channels, H, W)`` in ``[0, 1]``.
-        saliency: a map ``(1, H, W)`` in ``[0, 1]``.
+        saliency: a map ``(1, h, w)`` in ``[0, 1]``; of another size, it is upsampled.
         strength: opacity of the colour where the map is 1.
 
     Returns:
         Pixels ``(H, W, 3)`` in ``[0, 1]``.
     """
     grey = picture(image).mean(axis=-1, keepdims=True)
-    values = pixels(saliency)
+    values = pixels(upsample(saliency[None], image.shape[-2:])[0])
     colour = mpl.colormaps[COLORMAP](values)[..., :3]
     opacity = strength * values[..., None]
     return (1 - opacity) * grey + opacity * colour

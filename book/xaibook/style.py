@@ -52,6 +52,6 @@ def use() -> None:
             "legend.fontsize": 9,
             "legend.frameon": False,
             "image.cmap": COLORMAP,
-            "image.interpolation": "nearest",
+            "image.interpolation": "auto",
         }
     )

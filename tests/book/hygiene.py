@@ -12,6 +12,8 @@ from nbformat import NotebookNode
 REPOSITORY = "https://github.com/executable-thesis/xaicore"
 PARAMETERS = {"profile": "smoke", "device": "cpu", "seed": 0, "n_images": None}
 IMAGES = {"image/png", "image/svg+xml"}
+PHOTOGRAPH, CREDIT = "image/jpeg", "xc-credit"
+LARGEST = 340_000  # letters: a JPEG of 250 kB
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = (str(ROOT), *(f"{place}/" for place in (Path.home(), tempfile.gettempdir())))
@@ -60,11 +62,17 @@ def _outputs(notebook: NotebookNode) -> Iterator[str]:
                 yield f"{cell.id}: a decimal number in a compared output; machines round"
             if kind in {"stderr", "error"}:
                 yield f"{cell.id}: {kind} in the stored output"
-            foreign = {k for k in output.get("data", {}) if k.startswith("image/")} - IMAGES
             text = str(output)
-            foreign |= set(re.findall(r"data:(image/[\w+]+)", text)) - IMAGES
+            shown = {k for k in output.get("data", {}) if k.startswith("image/")}
+            shown |= set(re.findall(r"data:(image/[\w+]+)", text))
+            foreign = shown - IMAGES - ({PHOTOGRAPH} if CREDIT in text else set())
             if foreign:
-                yield f"{cell.id}: stored pictures are PNG or SVG, not {', '.join(sorted(foreign))}"
+                yield (
+                    f"{cell.id}: stored pictures are PNG or SVG, or photographs with their credit, "
+                    f"not {', '.join(sorted(foreign))}"
+                )
+            if len(text) > LARGEST and PHOTOGRAPH in shown:
+                yield f"{cell.id}: {len(text) / 1e3:.0f} kB of photographs in one figure"
             if WIDGET in output.get("data", {}):
                 yield f"{cell.id}: a widget, which shows nothing without a kernel"
             if any(place in text for place in MACHINE):
