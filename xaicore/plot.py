@@ -36,6 +36,9 @@ OTHER = "#000000"
 TILE = 1.25
 """Width and height of a picture in a grid, in inches."""
 
+FINE = 128
+"""A picture of more rows is filtered where it is drawn smaller; one of fewer shows its pixels."""
+
 
 def methods() -> dict[str, type[Explainer]]:
     """Return every method by its name, in the order of tables.
@@ -123,7 +126,8 @@ def grid(
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for name, pictures, line in zip(rows, rows.values(), axes, strict=True):
         for picture, ax in zip(pictures, line, strict=False):
-            ax.imshow(picture, vmin=0, vmax=1)
+            filtered = "auto" if len(picture) > FINE else None
+            ax.imshow(picture, vmin=0, vmax=1, interpolation=filtered)
         for ax in line:
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import io
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from xaibook.data import find_data
-from xaicore.html import Fragment
+from xaicore.html import Fragment, jpeg
 
 FREE = {
     "CC0": "https://creativecommons.org/publicdomain/zero/1.0/",
@@ -32,9 +31,6 @@ FREE = {
 
 PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn"}
 """The packages that photographs come with, by the name of their module."""
-
-QUALITY = 82
-"""Of JPEG: what a photograph loses by it is not seen."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +137,7 @@ danielbuechele for the dahlia too, and links to the page of vultilion, who is cr
 """
 
 
-def chosen(*names: str) -> list[Photograph]:
+def free_photographs(*names: str) -> list[Photograph]:
     """Return photographs by name, all without a name.
 
     Raises:
@@ -175,23 +171,34 @@ def real_photographs(count: int = 10) -> list[Photograph]:
     ]
 
 
-def sheet(figure: Figure, photographs: Iterable[Photograph], alt: str) -> Fragment:
+def montage(left: Photograph, right: Photograph, side: int = 256) -> Image.Image:
+    """Return a montage, ``side`` pixels wide and high: the middle of one and of another."""
+    made = Image.new("RGB", (side, side))
+    for place, photograph in enumerate((left, right)):
+        half = (side // 2, side)
+        part = ImageOps.fit(photograph.picture, half, Image.Resampling.LANCZOS)
+        made.paste(part, (place * side // 2, 0))
+    return made
+
+
+def sheet(
+    figure: Figure, photographs: Iterable[Photograph], alt: str, caption: str = ""
+) -> Fragment:
     """Show a figure of photographs as JPEG, with their credit under it.
 
     Args:
         figure: the figure.
         photographs: what is on it, changed or not.
         alt: what it shows, for readers who do not see it.
+        caption: what stands below it, where the page has no caption of its own.
     """
-    data = io.BytesIO()
-    settings = {"quality": QUALITY, "optimize": True}
-    figure.savefig(data, format="jpeg", dpi=170, bbox_inches="tight", pil_kwargs=settings)
-    image = base64.b64encode(data.getvalue()).decode()
+    image = base64.b64encode(jpeg(figure)).decode()
     credits = "; ".join(dict.fromkeys(photograph.credit for photograph in photographs))
+    text = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     html = (
-        f'<div class="xc-photographs"><img src="data:image/jpeg;base64,{image}" '
-        f'alt="{escape(alt)}"><p class="xc-credit">Photographs, cut and drawn over: {credits}.</p>'
-        "</div>"
+        f'<figure class="xc-photographs"><img src="data:image/jpeg;base64,{image}" '
+        f'alt="{escape(alt)}">{text}<p class="xc-credit">Photographs, cut and drawn over: '
+        f"{credits}.</p></figure>"
     )
     return Fragment(html, alt)
 

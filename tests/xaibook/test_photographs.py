@@ -14,7 +14,14 @@ from PIL import Image
 
 import xaicore as xc
 from xaibook import photographs
-from xaibook.photographs import FREE, PHOTOGRAPHS, Photograph, chosen, licences, real_photographs
+from xaibook.photographs import (
+    FREE,
+    PHOTOGRAPHS,
+    Photograph,
+    free_photographs,
+    licences,
+    real_photographs,
+)
 
 SAID = {
     "cat": r"chelsea\b.*CC0 by the photographer \(Stefan van der Walt\)",
@@ -58,7 +65,7 @@ def test_the_table_lists_every_photograph_once_with_its_licence() -> None:
 
 
 def test_a_sheet_carries_the_credit_of_each_photograph_and_is_light() -> None:
-    shown = chosen("cat", "temple")
+    shown = free_photographs("cat", "temple")
     tiles = [np.asarray(photograph.square()) for photograph in shown]
     sheet = photographs.sheet(xc.plot.grid({"": tiles * 3}), [*shown, shown[0]], 'a "cat"')
     for photograph in shown:
@@ -69,7 +76,7 @@ def test_a_sheet_carries_the_credit_of_each_photograph_and_is_light() -> None:
 
 def test_unknown_names_and_missing_packages_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="no photograph is called 'dog': use cat"):
-        chosen("cat", "dog")
+        free_photographs("cat", "dog")
     monkeypatch.setattr(photographs, "find_spec", lambda _: None)
     with pytest.raises(ImportError, match="'cat' comes with scikit-image: pip install"):
         _ = PHOTOGRAPHS["cat"].picture
