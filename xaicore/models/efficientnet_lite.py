@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -47,7 +48,9 @@ def default_classifier() -> Classifier:
     from torchvision.models import ResNet50_Weights
     from torchvision.transforms import InterpolationMode, v2
 
-    net, path = EfficientNetLite0(), _weights()
+    path = _weights()
+    with torch.random.fork_rng(devices=[]):  # nobody's numbers depend on parameters that go at once
+        net = EfficientNetLite0()
     state = read_weights(net, path)
     fill(net, dict(zip(net.state_dict(), state.values(), strict=True)), path)
     return Classifier(

@@ -64,6 +64,12 @@ def test_its_classes_have_names_and_class_activation_maps_a_layer(model: Classif
     assert CAM(model).raw(images).shape == (1, 1, 2, 2)
 
 
+def test_making_it_draws_no_random_number() -> None:
+    before = torch.random.get_rng_state()
+    default_classifier()
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_it_is_a_network_by_name_and_the_public_default(model: Classifier) -> None:
     found = named_classifier("efficientnet_lite0", layer="features.14")
     assert found.layer_name == "features.14"
