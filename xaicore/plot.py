@@ -118,12 +118,14 @@ def grid(
     Args:
         rows: pictures ``(H, W, 3)``, or maps ``(H, W)`` in ``[0, 1]``, by the name of their row.
         titles: one for each column.
-        tile: width and height of a picture, in inches.
+        tile: width of a picture, and its height at most, in inches.
         colorbar: whether to draw the scale of the saliency at the right.
     """
     columns = max(len(pictures) for pictures in rows.values())
-    figure = Figure(figsize=(tile * columns + 0.9, tile * len(rows) + 0.6), layout="constrained")
-    axes = figure.subplots(len(rows), columns, squeeze=False)
+    heights = [tile * max(map(_height, pictures)) for pictures in rows.values()]
+    figure = Figure(figsize=(tile * columns + 0.9, sum(heights) + 0.6), layout="constrained")
+    ratios = {"height_ratios": heights}
+    axes = figure.subplots(len(rows), columns, squeeze=False, gridspec_kw=ratios)
     for name, pictures, line in zip(rows, rows.values(), axes, strict=True):
         for picture, ax in zip(pictures, line, strict=False):
             filtered = "auto" if len(picture) > FINE else None
@@ -138,6 +140,11 @@ def grid(
         scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), COLORMAP)
         figure.colorbar(scale, ax=axes, label="saliency", ticks=[0, 0.5, 1], shrink=0.8, pad=0.02)
     return figure
+
+
+def _height(picture: np.ndarray) -> float:
+    """The height of a picture that is drawn as wide as its tile, or in it if it is higher."""
+    return min(1.0, picture.shape[0] / picture.shape[1])
 
 
 def intervals(

@@ -95,8 +95,13 @@ def _credits(notebook: NotebookNode) -> Iterator[str]:
     made = set(PHOTOGRAPHS)
     for cell in code_cells(notebook):
         for statement in ast.parse(TransformerManager().transform_cell(cell.source)).body:
-            names = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
-            of_photographs = bool({node.id for node in names} & made)
+            nodes = list(ast.walk(statement))
+            names = [node for node in nodes if isinstance(node, ast.Name)]
+            loops = [node.target for node in nodes if isinstance(node, ast.comprehension | ast.For)]
+            own = {
+                node.id for loop in loops for node in ast.walk(loop) if isinstance(node, ast.Name)
+            }
+            of_photographs = bool(({node.id for node in names} - own) & made)
             stored = {node.id for node in names if isinstance(node.ctx, ast.Store)}
             if isinstance(statement, ast.FunctionDef):
                 stored = {statement.name}

@@ -31,6 +31,12 @@ def test_a_coarser_map_is_upsampled_onto_its_image() -> None:
     np.testing.assert_array_equal(plot.blend(image, saliency), expected)
 
 
+def test_rows_are_as_high_as_their_pictures_but_no_higher_than_wide() -> None:
+    wide, square, high = (np.zeros((h, w, 3)) for h, w in ((10, 20), (10, 10), (20, 10)))
+    heights = [plot.grid({"": [one]}, tile=2).get_figheight() for one in (wide, square, high)]
+    assert heights == pytest.approx([1.6, 2.6, 2.6])
+
+
 def test_an_overlay_figure_has_one_column_per_image_and_a_scale() -> None:
     images = pictures(3)
     figure = plot.overlay(images, torch.rand(3, 1, 16, 16), titles=["a", "b", "c"])
