@@ -10,8 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
-
-from xaicore.masking import upsample
+from torch.nn import functional as F
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +88,9 @@ def blend(image: Tensor, saliency: Tensor, strength: float = 0.75) -> np.ndarray
         Pixels ``(H, W, 3)`` in ``[0, 1]``.
     """
     grey = picture(image).mean(axis=-1, keepdims=True)
-    values = pixels(upsample(saliency[None], image.shape[-2:])[0])
+    if saliency.shape[-2:] != image.shape[-2:]:
+        saliency = F.interpolate(saliency[None], image.shape[-2:], mode="bilinear")[0]
+    values = pixels(saliency)
     colour = mpl.colormaps[COLORMAP](values)[..., :3]
     opacity = strength * values[..., None]
     return (1 - opacity) * grey + opacity * colour

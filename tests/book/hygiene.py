@@ -94,22 +94,35 @@ def _credits(notebook: NotebookNode) -> Iterator[str]:
     """Follow photographs through the names that are made of them, to what is shown."""
     made = set(PHOTOGRAPHS)
     for cell in code_cells(notebook):
+        shown = False
         for statement in ast.parse(TransformerManager().transform_cell(cell.source)).body:
             nodes = list(ast.walk(statement))
-            names = [node for node in nodes if isinstance(node, ast.Name)]
-            loops = [node.target for node in nodes if isinstance(node, ast.comprehension | ast.For)]
-            own = {
-                node.id for loop in loops for node in ast.walk(loop) if isinstance(node, ast.Name)
-            }
-            of_photographs = bool(({node.id for node in names} - own) & made)
-            stored = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+            stored = _names(nodes, ast.Store)
+            shown = bool((_names(nodes, ast.Load) - _own(statement, nodes)) & made)
             if isinstance(statement, ast.FunctionDef):
                 stored = {statement.name}
-            if not isinstance(statement, ast.Import | ast.ImportFrom):
-                made = made | stored if of_photographs else made - stored
+            places = [node for node in nodes if isinstance(node, ast.Subscript)]
+            filled = [place.value for place in places if isinstance(place.ctx, ast.Store)]
+            if shown:
+                made = made | stored | _names(filled, ast.Load)
+            elif not isinstance(statement, ast.AugAssign):
+                made = made - stored
         pictures = [o for o in cell.outputs if "image/" in str(o) and CREDIT not in str(o)]
-        if of_photographs and pictures:
+        if shown and pictures:
             yield f"{cell.id}: photographs of others without their credit"
+
+
+def _own(statement: ast.stmt, nodes: list[ast.AST]) -> set[str]:
+    """Names that a statement gives a value before it uses them."""
+    loops = [node.target for node in nodes if isinstance(node, ast.comprehension)]
+    given = _names([inner for loop in loops for inner in ast.walk(loop)], ast.Store)
+    if isinstance(statement, ast.For | ast.With | ast.FunctionDef):
+        given |= _names(nodes, ast.Store) | {n.arg for n in nodes if isinstance(n, ast.arg)}
+    return given
+
+
+def _names(nodes: list[ast.AST], use: type[ast.expr_context]) -> set[str]:
+    return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, use)}
 
 
 def _prose(notebook: NotebookNode) -> Iterator[str]:
