@@ -146,7 +146,7 @@ def embedded(figure: Figure) -> str:
 
 def of_pictures(figure: Figure) -> bool:
     """Whether most of a figure's axes show pictures in colour, beside which maps may stand."""
-    kinds = [[np.ndim(image.get_array()) for image in ax.images] for ax in figure.axes]
+    kinds = [[np.asarray(image.get_array()).ndim for image in ax.images] for ax in figure.axes]
     return any(3 in kind for kind in kinds) and sum(map(bool, kinds)) > len(kinds) / 2
 
 
