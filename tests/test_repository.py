@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.book.hygiene import REPOSITORY
+from xaibook.photographs import free_photographs
 
 HOSTS = ["py" + "pi.org", "python" + "hosted", "npm" + "js.org", "ana" + "conda.org/"]
 MACHINE = ["/ro" + "ot/", "/ho" + "me/", "/wo" + "rk/", "/Us" + "ers/"]
@@ -47,9 +48,16 @@ def test_no_file_names_a_registry_or_a_machine(root):
     assert found == []
 
 
-def test_no_picture_of_others_is_tracked(root):
+def test_the_one_picture_of_others_that_is_tracked_is_light_and_credited(root):
     pictures = {".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-    assert [path for path in tracked(root) if path.suffix.lower() in pictures] == []
+    found = [path for path in tracked(root) if path.suffix.lower() in pictures]
+    assert found == [root / "book" / "_static" / "explained.jpg"]
+    assert found[0].stat().st_size <= 250_000
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert readme.index("explained.jpg") < 300
+    for photograph in free_photographs("cat", "espresso"):
+        assert photograph.licence == "CC0"
+        assert photograph.author in readme
 
 
 def test_every_requirement_has_one_exact_pin(project, pins, root):

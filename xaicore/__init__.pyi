@@ -18,6 +18,7 @@ from xaicore.metrics.faithfulness import average_gain as average_gain
 from xaicore.metrics.faithfulness import average_increase as average_increase
 from xaicore.metrics.faithfulness import confidence as confidence
 from xaicore.models.ca_stream import CAStream as CAStream
+from xaicore.models.efficientnet_lite import default_classifier as default_classifier
 from xaicore.models.timm import from_timm as from_timm
 
 __version__: str

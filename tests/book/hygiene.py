@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
 REPOSITORY = "https://github.com/executable-thesis/xaicore"
 PARAMETERS = {"profile": "smoke", "device": "cpu", "seed": 0, "n_images": None}
-IMAGES = {"image/png", "image/svg+xml"}
+IMAGES = {"image/png", "image/svg+xml", "image/jpeg"}
+CREDIT = "xc-credit"
+LARGEST = 340_000  # letters: a JPEG of 250 kB
+PHOTOGRAPHS = {"free_photographs", "real_photographs"}
+"""What gives photographs that others took; pictures made of them carry their credit."""
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = (str(ROOT), *(f"{place}/" for place in (Path.home(), tempfile.gettempdir())))
@@ -26,7 +31,8 @@ ALLOWED_DECIMALS = {"3.11", "3.12", "3.13"}  # versions of Python
 
 def problems(notebook: NotebookNode) -> list[str]:
     """Return what is wrong with a notebook, in words."""
-    return [*_structure(notebook), *_outputs(notebook), *_figures(notebook), *_prose(notebook)]
+    parts = (_structure, _outputs, _figures, _credits, _prose)
+    return [problem for part in parts for problem in part(notebook)]
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
@@ -60,11 +66,13 @@ def _outputs(notebook: NotebookNode) -> Iterator[str]:
                 yield f"{cell.id}: a decimal number in a compared output; machines round"
             if kind in {"stderr", "error"}:
                 yield f"{cell.id}: {kind} in the stored output"
-            foreign = {k for k in output.get("data", {}) if k.startswith("image/")} - IMAGES
             text = str(output)
-            foreign |= set(re.findall(r"data:(image/[\w+]+)", text)) - IMAGES
-            if foreign:
-                yield f"{cell.id}: stored pictures are PNG or SVG, not {', '.join(sorted(foreign))}"
+            shown = {k for k in output.get("data", {}) if k.startswith("image/")}
+            shown |= set(re.findall(r"data:(image/[\w+]+)", text))
+            if shown - IMAGES:
+                yield f"{cell.id}: stored pictures are not {', '.join(sorted(shown - IMAGES))}"
+            if "image/jpeg" in shown and CREDIT in text and len(text) > LARGEST:
+                yield f"{cell.id}: {len(text) / 1e3:.0f} kB of photographs in one figure"
             if WIDGET in output.get("data", {}):
                 yield f"{cell.id}: a widget, which shows nothing without a kernel"
             if any(place in text for place in MACHINE):
@@ -80,6 +88,41 @@ def _figures(notebook: NotebookNode) -> Iterator[str]:
             figure.get("caption") and figure.get("name") and image.get("alt")
         ):
             yield f"{cell.id}: a figure without caption, name or alt text"
+
+
+def _credits(notebook: NotebookNode) -> Iterator[str]:
+    """Follow photographs through the names that are made of them, to what is shown."""
+    made = set(PHOTOGRAPHS)
+    for cell in code_cells(notebook):
+        shown = False
+        for statement in ast.parse(TransformerManager().transform_cell(cell.source)).body:
+            nodes = list(ast.walk(statement))
+            stored = _names(nodes, ast.Store)
+            shown = bool((_names(nodes, ast.Load) - _own(statement, nodes)) & made)
+            if isinstance(statement, ast.FunctionDef):
+                stored = {statement.name}
+            places = [node for node in nodes if isinstance(node, ast.Subscript)]
+            filled = [place.value for place in places if isinstance(place.ctx, ast.Store)]
+            if shown:
+                made = made | stored | _names(filled, ast.Load)
+            elif not isinstance(statement, ast.AugAssign):
+                made = made - stored
+        pictures = [o for o in cell.outputs if "image/" in str(o) and CREDIT not in str(o)]
+        if shown and pictures:
+            yield f"{cell.id}: photographs of others without their credit"
+
+
+def _own(statement: ast.stmt, nodes: list[ast.AST]) -> set[str]:
+    """Names that a statement gives a value before it uses them."""
+    loops = [node.target for node in nodes if isinstance(node, ast.comprehension)]
+    given = _names([inner for loop in loops for inner in ast.walk(loop)], ast.Store)
+    if isinstance(statement, ast.For | ast.With | ast.FunctionDef):
+        given |= _names(nodes, ast.Store) | {n.arg for n in nodes if isinstance(n, ast.arg)}
+    return given
+
+
+def _names(nodes: list[ast.AST], use: type[ast.expr_context]) -> set[str]:
+    return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, use)}
 
 
 def _prose(notebook: NotebookNode) -> Iterator[str]:

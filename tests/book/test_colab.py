@@ -44,7 +44,7 @@ def kernels(tmp_path_factory) -> Path:
             uv("venv", "--python", sys.executable, folder / "venv")
             (wheel,) = folder.glob("*.whl")
             pins = ["-c", ROOT / "constraints.txt"]
-            uv("pip", "install", "--python", python, *pins, wheel, "ipykernel")
+            uv("pip", "install", "--python", python, *pins, f"{wheel}[photographs]", "ipykernel")
             spec.parent.mkdir(parents=True)
             start = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
             spec.write_text(json.dumps({"argv": start, "display_name": "c", "language": "python"}))

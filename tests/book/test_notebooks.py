@@ -68,7 +68,12 @@ BREAKS = {
     "first code cell": _set("cells", 1, "source", "import xaicore"),
     "tagged 'parameters'": _set("cells", 2, "source", PARAMETERS.replace("smoke", "book")),
     "without caption": _set("cells", 3, "metadata", "mystnb", "image", "alt", ""),
-    "not image/jpeg": _set("cells", 3, "outputs", 0, "data", {"image/jpeg": "AAAA"}),
+    "not image/webp": _set("cells", 3, "outputs", 0, "data", {"image/webp": "AAAA"}),
+    "without their credit": _set("cells", 3, "source", "one = free_photographs()\none"),
+    "kB of photographs": _set(
+        *("cells", 3, "outputs", 0, "data"),
+        {"text/html": f'<img src="data:image/jpeg;base64,{"A" * 340_000}"><p class="xc-credit">'},
+    ),
     "a widget": _set("cells", 3, "outputs", 0, "data", WIDGET, {}),
     "stderr in the stored output": _set("cells", 4, "outputs", 0, "name", "stderr"),
     "a decimal number in a compared output": _set("cells", 4, "outputs", 0, "text", "0.5\n"),

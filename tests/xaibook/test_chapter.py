@@ -13,7 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 from xaibook import chapter
-from xaicore import html
+from xaicore import html, plot
 
 PUBLISHED = {
     "gain": {"value": 10.0, "spread": 0.001},
@@ -137,6 +137,12 @@ def test_a_picture_carries_its_caption_and_its_alt_text():
     assert soup.img["alt"] == repr(shown) == 'Shows "it"'
     assert soup.img["src"].startswith("data:image/png;base64,")
     assert soup.figcaption.text == "Below <it>."
+
+
+def test_a_figure_of_pictures_is_embedded_as_jpeg():
+    figure = plot.grid({"": [np.zeros((8, 8, 3)), np.ones((8, 8))]})
+    shown = html.picture(figure, "Two pictures.", "Black and white")
+    assert '<img src="data:image/jpeg;base64,' in shown.html
 
 
 class TestSlider:

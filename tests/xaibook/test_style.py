@@ -1,6 +1,12 @@
 """The book's names and colours."""
 
+from unittest.mock import patch
+
 import matplotlib as mpl
+import numpy as np
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.pylabtools import select_figure_formats
+from matplotlib.figure import Figure
 
 from xaibook import style
 from xaicore import plot
@@ -29,3 +35,19 @@ def test_the_style_shows_pictures_unfiltered() -> None:
     with mpl.rc_context():
         style.use()
         assert mpl.rcParams["image.interpolation"] == "nearest"
+
+
+def test_in_a_notebook_pictures_are_jpeg_and_lines_are_not() -> None:
+    shell = InteractiveShell()
+    shell.display_formatter.active_types = ["image/png", "image/jpeg"]
+    select_figure_formats(shell, {"png"})
+    with mpl.rc_context(), patch("IPython.get_ipython", lambda: shell):
+        style.use()
+    lines = Figure()
+    lines.subplots().plot([0, 1])
+    tiles = [np.zeros((64, 64, 3)), np.zeros((64, 64, 3))]
+    shown = {
+        name: set(shell.display_formatter.format(figure)[0]) - {"text/plain"}
+        for name, figure in {"lines": lines, "pictures": plot.grid({"": tiles})}.items()
+    }
+    assert shown == {"lines": {"image/png"}, "pictures": {"image/jpeg"}}

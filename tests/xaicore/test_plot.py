@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from tests.networks import pictures
 from xaicore import plot
+from xaicore.masking import upsample
 
 
 def test_an_overlay_is_grey_where_the_map_is_zero_and_coloured_where_it_is_one() -> None:
@@ -22,6 +23,18 @@ def test_an_overlay_is_grey_where_the_map_is_zero_and_coloured_where_it_is_one()
     np.testing.assert_allclose(drawn[:, :8], np.repeat(grey[:, :8, None], 3, 2), atol=1e-6)
     top = np.array(mpl.colormaps[plot.COLORMAP](1.0)[:3])
     np.testing.assert_allclose(drawn[:, 8:], (grey[:, 8:, None] + top) / 2, atol=1e-6)
+
+
+def test_a_coarser_map_is_upsampled_onto_its_image() -> None:
+    image, saliency = pictures(1)[0], torch.rand(1, 4, 4)
+    expected = plot.blend(image, upsample(saliency[None], (16, 16))[0])
+    np.testing.assert_array_equal(plot.blend(image, saliency), expected)
+
+
+def test_rows_are_as_high_as_their_pictures_but_no_higher_than_wide() -> None:
+    wide, square, high = (np.zeros((h, w, 3)) for h, w in ((10, 20), (10, 10), (20, 10)))
+    heights = [plot.grid({"": [one]}, tile=2).get_figheight() for one in (wide, square, high)]
+    assert heights == pytest.approx([1.6, 2.6, 2.6])
 
 
 def test_an_overlay_figure_has_one_column_per_image_and_a_scale() -> None:

@@ -13,6 +13,7 @@ from xaibook.data import find_data
 from xaicore.attribution import FakeCAM, GradCAM, OptiCAM
 from xaicore.classifier import Classifier
 from xaicore.metrics import average_drop, average_gain, confidence
+from xaicore.models.efficientnet_lite import default_classifier
 from xaicore.pictures import pictures
 
 
@@ -44,6 +45,15 @@ def test_the_network_recognises_most_of_them(
     with torch.no_grad():
         share = (resnet(images).argmax(1) == targets).float().mean()
     assert share > 0.5  # chance is 0.001
+
+
+def test_the_default_network_recognises_most_photographs(data: Path) -> None:
+    model, folder = default_classifier(), data / "photos_cc_by"
+    known = pictures(folder / "images", model.transform, labels=folder / "labels.csv", limit=40)
+    images, targets = next(iter(DataLoader(known, batch_size=40)))
+    with torch.no_grad():
+        share = (model(images).argmax(1) == targets).float().mean()
+    assert share > 0.8
 
 
 def test_optimised_maps_keep_more_evidence_than_grad_cam(

@@ -86,7 +86,7 @@ def _explain(commands: Any) -> None:
         "1 and 3 TIFF or .npy of so many bands",
     )
     add("--method", default="opti-cam", help="names, with commas: see `xaicore methods`")
-    _model(parser, default="resnet18")
+    _model(parser, default="efficientnet_lite0")
     _network(parser)
     _range(parser)
     _settings(parser)
@@ -222,8 +222,9 @@ def _model(parser: Place, default: str | None = None) -> None:
         "--model",
         default=default,
         required=default is None,
-        help=f"a torchvision network, timm/NAME, or {FUNCTION}, which returns a Classifier, with "
-        "the transform of its pictures, or a torch network",
+        help="efficientnet_lite0, which needs no download, a torchvision network, timm/NAME, or "
+        f"{FUNCTION}, which returns a Classifier, with the transform of its pictures, or a torch "
+        f"network{f'; default: {default}' if default else ''}",
     )
     parser.add_argument(
         "--weights", type=Path, help="file of a state dict; default: those the network comes with"

@@ -146,6 +146,10 @@ def _after(
     if name in WINDOWS:
         windows = _windows(name, args, kwargs)
         return Field(*(_slide(*each) for each in zip(spans, sides, windows, strict=True)))
+    if name == "pad":
+        left, top = (*args[1][::2], 0)[:2]
+        windows = [(1, 1, padding, 1) for padding in (top, left)]
+        return Field(*(_slide(*each) for each in zip(spans, sides, windows, strict=True)))
     return None
 
 

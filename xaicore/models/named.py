@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from xaicore.attribution.capture import hooked
 from xaicore.classifier import Classifier
+from xaicore.models.efficientnet_lite import NAME as DEFAULT
+from xaicore.models.efficientnet_lite import default_classifier
 from xaicore.models.timm import from_timm
 from xaicore.weights import load_weights
 
@@ -36,7 +38,8 @@ def named_classifier(
     """Return a classifier in evaluation mode.
 
     Args:
-        name: a network of torchvision; ``timm/NAME`` for one of timm; ``package.module:function``
+        name: a network of torchvision; ``efficientnet_lite0``, which needs no download;
+            ``timm/NAME`` for one of timm; ``package.module:function``
             for a function that returns a ``Classifier``, or a network that expects ImageNet's
             normalisation, unless ``mean`` and ``std`` are given, and pictures of the size they
             have.
@@ -49,11 +52,13 @@ def named_classifier(
     Raises:
         ValueError: there is no such network, function, layer, or the weights do not fit.
         OSError: weights cannot be read or downloaded.
+        ImportError: the network needs a package that is not installed.
     """
     if (mean is None) != (std is None):
         raise ValueError("mean and std belong together: give both, one number for each channel")
-    if is_function(name):
-        classifier = made_classifier(name, made("model", name))
+    if name == DEFAULT or is_function(name):
+        own = name == DEFAULT
+        classifier = default_classifier() if own else made_classifier(name, made("model", name))
         if weights is not None:
             load_weights(classifier.net, weights)
     else:

@@ -68,6 +68,17 @@ def mutual_information(a, b):
 # What is rendered ---------------------------------------------------------------------------------
 
 
+def test_the_same_scenes_are_drawn_at_every_size():
+    small = Flowers("species", "test", 6)
+    large = Flowers("species", "test", 6, size=256)
+    assert torch.equal(small.targets, large.targets)
+    shrunk = torch.nn.functional.avg_pool2d(large.images, 4)
+    assert (shrunk - small.images).abs().mean() < 0.03  # of the grain of the ground
+    assert (shrunk - small.images.roll(1, 0)).abs().mean() > 0.1
+    petals = torch.nn.functional.avg_pool2d(large.masks["petal"], 4)
+    assert (petals - small.masks["petal"]).abs().mean() < 0.01
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_data_set_has_the_stated_shapes_types_and_ranges(task):
     flowers = Flowers(task, "validation", 5, size=48)

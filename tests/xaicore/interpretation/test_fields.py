@@ -12,6 +12,7 @@ from tests.networks import classifier, state_of
 from xaibook.flowers.network import SmallResNet
 from xaicore.classifier import Classifier
 from xaicore.interpretation import Field, receptive_fields
+from xaicore.models.efficientnet_lite import Same
 
 
 def brute_force(model: Classifier, size: tuple[int, int], layer: str) -> Field:
@@ -68,6 +69,13 @@ class Branches(nn.Module):
         return self.gated(both * self.gate(both)).mean((2, 3)) + joined.mean()
 
 
+class Wider(nn.Module):
+    """One column of zeros to the left, as a call may pad one side alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x, (1, 0)) + 0.01  # padding sees nothing, and is no zero afterwards
+
+
 CHAINS = {
     "uneven stride": lambda: nn.Sequential(
         nn.Conv2d(3, 2, 3, 2), nn.ReLU(), nn.Conv2d(2, 2, 3, 1, 1), nn.MaxPool2d(2, 2, 0, 1, False)
@@ -81,6 +89,9 @@ CHAINS = {
     "wide": lambda: nn.Sequential(nn.Conv2d(3, 2, 7, 4, 3), nn.ReLU(), nn.Conv2d(2, 2, 5, 1, 2)),
     "adaptive": lambda: nn.Sequential(
         nn.Conv2d(3, 2, 3, 1, 1), nn.AdaptiveAvgPool2d((3, 4)), nn.Conv2d(2, 2, 1)
+    ),
+    "uneven padding": lambda: nn.Sequential(
+        nn.Conv2d(3, 2, 3, 2, 1), Same(2, 2, (3, 5), (2, 1)), Wider(), Same(2, 2, 5, 2)
     ),
 }
 
