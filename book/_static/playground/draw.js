@@ -4,7 +4,7 @@
   const { PLANE, SIDE } = XC;
   const OPACITY = 0.75, LEAST = 8, MOST = 50e6;
 
-  let colours;
+  let colours, opened = 0;
   const colour = (value) => { // of the book's colour map
     colours ??= XC.bytes(XC.data.colours);
     const place = 3 * Math.min(255, Math.floor(256 * value));
@@ -63,7 +63,7 @@
     context.imageSmoothingQuality = "high";
     context.drawImage(picture, (width - side) / 2, (height - side) / 2, side, side, 0, 0, SIDE, SIDE);
     const bytes = context.getImageData(0, 0, SIDE, SIDE).data.filter((_, i) => i % 4 < 3);
-    return { id: `own ${file.name}`, name: file.name, pixels: XC.planes(bytes) };
+    return { id: `own ${opened += 1}`, name: file.name, pixels: XC.planes(bytes) };
   };
 
   // Picture, what the network sees, and the mask over the picture, side by side with a line of words, to keep.

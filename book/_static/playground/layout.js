@@ -22,7 +22,8 @@
         <div role="radiogroup" aria-labelledby="xc-twins">
           <p id="xc-twins">One picture, two questions</p><div class="xc-strip" data-part="twins"></div></div>
         <div><p>Or one of yours</p>
-          <label class="xc-button">Open a picture<input type="file" accept="image/*" data-part="file"></label></div>
+          <label class="xc-button">Open a picture<input type="file" accept="image/*" data-part="file"></label>
+          <p class="xc-note" data-part="own"></p></div>
       </div>
       <p class="xc-note" data-part="about"></p>
       <p role="alert" data-part="alert"></p>
@@ -30,8 +31,9 @@
 
   const PAINT = `
     <section>${heading(2, "Hide what does not matter")}
-      <div class="xc-stage" data-part="stage" tabindex="0" role="application" aria-describedby="xc-said"
-        aria-label="The picture through your mask: ${KEYS}."><canvas width="384" height="384"></canvas>
+      <div class="xc-stage" data-part="stage" tabindex="0" role="application" aria-busy="true"
+        aria-describedby="xc-said" aria-label="The picture through your mask: ${KEYS}.">
+        <canvas width="384" height="384"></canvas>
         <span class="xc-hint" data-part="hint" aria-hidden="true">Drag over the picture to hide parts of it</span></div>
       <div class="xc-meter" data-part="meter" role="img"><i></i><b></b><u></u></div>
       <div class="xc-scale" aria-hidden="true">
@@ -113,7 +115,7 @@
       <p class="xc-note" data-part="kept" role="status"></p>
       <label class="xc-field" data-part="link" hidden>The link <input type="text" readonly></label>
       <details><summary>The same in Python</summary><pre tabindex="0"><code data-part="python"></code></pre></details>
-      <details><summary>How this page computed</summary><p class="xc-note" data-part="computed"></p></details>
+      <details data-part="how"><summary>How this page computed</summary><p class="xc-note" data-part="computed"></p></details>
     </section>`;
 
   // Fill the root and return its named parts.

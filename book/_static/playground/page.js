@@ -65,13 +65,14 @@
       }
       if (!XC.readsBack()) {
         this.parts.file.disabled = true;
-        this.alert("This browser changes the pixels that a page reads, so pictures of yours cannot be explained here.");
+        this.parts.own.textContent = "This browser changes the pixels that a page reads, so none of yours can be used.";
       }
     }
 
     // Show a picture and ask a question about it; its network is loaded first if it is not there.
     async choose(picture, question, target) {
       this.halt();
+      this.alert("");
       if (!XC.data.networks[question] && !(await this.fetch(question))) return this.showChoice();
       this.session.choose(picture, question, target);
       this.path.clear();
@@ -98,9 +99,7 @@
     async open(file) {
       if (this.parts.file.disabled) return;
       try {
-        const picture = await XC.readPicture(file);
-        this.alert("");
-        await this.choose(picture, "species");
+        await this.choose(await XC.readPicture(file), "species");
       } catch (error) {
         this.alert(error.message);
       }
@@ -215,16 +214,17 @@
       const { session, path } = this, { net, picture: { pixels }, target } = session;
       this.control("objective").value = objective;
       net.logits(pixels);
-      path.begin(net);
+      path.begin(net, objective);
       const show = (found, draw) => {
         path.add(found);
-        session.use(found.mask, XC.made("opti-cam", { objective, step: path.steps.length - 1 }), found.logits);
+        session.use(found.mask, path.made(path.steps.length - 1), found.logits);
         path.show(path.steps.length - 1, draw);
         if (draw) this.showMask();
         return draw; // one step for each frame that is drawn
       };
       const each = (found) => show(found, !QUIET.matches || found.step % 10 === 0);
       this.runner.start(XC.optiCam(net, pixels, target, { objective }), each, (found) => {
+        path.complete = true;
         show(found, true);
         this.adopt(found.mask, "opti-cam", { objective });
         if (step !== null) this.goTo(Math.min(step, path.steps.length - 1));
@@ -232,11 +232,10 @@
     }
 
     goTo(step) {
-      const { mask, logits } = this.path.steps[step], last = this.path.steps.length - 1;
-      const objective = this.control("objective").value;
-      this.session.use(mask, XC.made("opti-cam", { objective, step: step === last ? null : step }), logits);
+      const { mask, logits } = this.path.steps[step];
+      this.session.use(mask, this.path.made(step), logits);
       this.path.show(step);
-      this.showMask();
+      this.showAll();
       this.say(XC.verdict(this.session));
     }
 
@@ -320,6 +319,7 @@
 
     async begin() {
       await this.choose(PICTURES[0], "species");
+      this.parts.stage.removeAttribute("aria-busy");
       const { search, hash } = location;
       await this.follow(new URLSearchParams(hash.includes("=") ? hash.slice(1) : search));
       this.root.dataset.ready = "";
@@ -347,7 +347,6 @@
       const inputs = {
         picture: () => {
           const picture = PICTURES.find(({ id }) => id === value);
-          this.alert("");
           return this.choose(picture, "species" in picture ? "species" : "petal");
         },
         question: () => this.choose(session.picture, value),
@@ -369,16 +368,17 @@
       root.addEventListener("input", ({ target }) => this.input(target));
       for (const kind of ["dragover", "dragleave", "drop"]) {
         document.addEventListener(kind, (event) => {
+          if (!event.dataTransfer?.types.includes("Files")) return;
           event.preventDefault();
           root.toggleAttribute("data-dropping", kind === "dragover");
-          if (event.dataTransfer?.files.length && kind === "drop") this.open(event.dataTransfer.files[0]);
+          if (kind === "drop") this.open(event.dataTransfer.files[0]);
         });
       }
       document.addEventListener("paste", ({ clipboardData }) => {
         if (clipboardData?.files.length) this.open(clipboardData.files[0]);
       });
       window.addEventListener("hashchange", () => this.follow(new URLSearchParams(location.hash.slice(1))));
-      root.querySelectorAll("details")[1].addEventListener("toggle", () => this.showComputed());
+      this.parts.how.addEventListener("toggle", () => this.showComputed());
     }
 
     again(name) {

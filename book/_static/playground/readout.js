@@ -2,7 +2,7 @@
 (() => {
   const XC = (window.XC ??= {});
 
-  const percent = (value) => `${(100 * value).toFixed(1)} %`;
+  const percent = (value) => `${(100 * value).toFixed(1)}\u00a0%`;
   const number = (value) => value.toFixed(2).replace("-", "−");
 
   const make = (tag, properties = {}, ...children) => {

@@ -49,7 +49,14 @@
       this.parts.path.hidden = true;
     }
 
-    begin(net) { // the features of the network's last forward, which is that of the whole picture
+    // How a step's mask is made again: by so many iterations, or, of the last, by all.
+    made(at) {
+      const { objective, complete, steps } = this;
+      return XC.made("opti-cam", { objective, step: complete && at === steps.length - 1 ? null : at });
+    }
+
+    begin(net, objective) { // the features of the network's last forward, which is that of the whole picture
+      Object.assign(this, { objective, complete: false });
       const { cells, channels, features } = net;
       this.maps = Array.from({ length: channels }, (_, k) => XC.normalize(features.slice(k * cells, (k + 1) * cells)));
       this.steps = [];

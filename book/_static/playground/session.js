@@ -30,7 +30,12 @@
     const variant = objective === "mask" ? "" : `, ${objective}`, stopped = step === null ? "" : `, step ${step}`;
     return { name: METHODS[method] + variant + stopped, method, objective, step };
   };
-  const edited = (origin) => (origin.method ? { name: `${METHODS[origin.method]}, edited` } : origin);
+  const edited = (origin) => {
+    if (origin === YOURS) return YOURS;
+    return { name: origin.method ? `${METHODS[origin.method]}, edited` : origin.name };
+  };
+  const ofClass = (origin, name) => ( // once another class is explained
+    !origin.method || origin.method === "fake-cam" ? origin : { name: `${origin.name}, for ${name}` });
 
   class Session {
     constructor() {
@@ -46,13 +51,16 @@
     choose(picture, question, target) {
       if (picture !== this.picture) Object.assign(this, { past: [], origin: YOURS, mask: everything() });
       const net = this.network(question), whole = net.logits(picture.pixels);
-      Object.assign(this, { picture, question, net, whole });
-      this.explain(target ?? picture[question] ?? whole.indexOf(Math.max(...whole)));
+      const wanted = target ?? picture[question] ?? whole.indexOf(Math.max(...whole));
+      if (this.net && (net !== this.net || wanted !== this.target)) this.disown();
+      Object.assign(this, { picture, question, net, whole, target: wanted });
+      this.evaluate();
     }
 
-    explain(target) {
-      this.target = target;
-      this.evaluate();
+    disown() { // masks that a method made for the class that was explained until now
+      const name = this.net.classes[this.target];
+      this.origin = ofClass(this.origin, name);
+      this.past = this.past.map(({ mask, origin }) => ({ mask, origin: ofClass(origin, name) }));
     }
 
     evaluate() {

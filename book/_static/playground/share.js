@@ -46,7 +46,7 @@
     if (!picture) refuse(`This link names a flower that is not in the playground: ${seed}.`);
     const wish = { picture, question, ...await maskAsked(words) };
     if (words.has("class")) {
-      wish.target = whole(words.get("class"), question === "species" ? 9 : 4);
+      wish.target = whole(words.get("class"), XC.data.counts[question]);
       if (wish.target === null) refuse(`This link names a class that there is not: ${words.get("class")}.`);
     }
     return wish;
@@ -82,7 +82,7 @@
   };
 
   const maskInPython = ({ method, objective, step }, target) => {
-    if (!method) return 'mask = torch.tensor(json.load(open("mask.json"))["mask"]).double()[None, None]';
+    if (!method) return 'mask = torch.tensor(json.load(open("mask.json"))["mask"], dtype=torch.float64)[None, None]';
     const options = ["model"];
     if (step !== undefined && step !== null) options.push(`iterations=${step}`);
     if (objective && objective !== "mask") options.push(`objective="${objective}"`);

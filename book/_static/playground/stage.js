@@ -26,7 +26,7 @@
     }
 
     press(event) {
-      if (event.button !== 0) return;
+      if (event.button !== 0 || this.stroke) return;
       this.element.setPointerCapture(event.pointerId);
       this.handlers.begin();
       this.stroke = this.hover = this.place(event);

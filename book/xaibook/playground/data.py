@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
+from xaibook.flowers.dataset import class_names
 from xaibook.playground.encode import encoded
 from xaibook.playground.kernel import module
 from xaibook.playground.network import exported
@@ -24,6 +25,7 @@ def first_data() -> dict[str, Any]:
     """Return what the page starts with."""
     return {
         "networks": {FIRST: exported(FIRST)},
+        "counts": {task: len(class_names(task)) for task in (FIRST, *LATER)},
         "pictures": [*species_pictures(), *twin_pictures()],
         "colours": encoded(colours().tobytes()),
         "kernel": encoded(module()),
