@@ -342,8 +342,8 @@
       else this.paint(name, { objective: this.control("objective").value });
     }
 
-    input({ name, value, files }) {
-      const { session } = this;
+    input(control) {
+      const { session } = this, { name, value, files } = control;
       const inputs = {
         picture: () => {
           const picture = PICTURES.find(({ id }) => id === value);
@@ -354,8 +354,10 @@
         step: () => this.goTo(Number(value)),
         view: () => { this.view = value; this.showMask(); },
       };
-      if (files?.length) this.open(files[0]);
-      else if (Object.hasOwn(inputs, name)) inputs[name]();
+      if (files?.length) {
+        this.open(files[0]);
+        control.value = ""; // or the same file could not be opened again
+      } else if (Object.hasOwn(inputs, name)) inputs[name]();
     }
 
     listen() {
