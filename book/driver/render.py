@@ -43,7 +43,7 @@ def render(root: Path, fresh: bool = False) -> bool:
     """
     build = root / "_build"
     html, staging, old = build / "html", build / "staging", build / "old"
-    inputs = _inputs_digest(root)
+    inputs = inputs_digest(root)
     stamp = html / STAMP
     if not fresh and stamp.is_file() and stamp.read_text(encoding="utf-8") == inputs:
         return False
@@ -74,7 +74,7 @@ def _run_jupyter_book(root: Path, output: Path) -> None:
         raise RenderError(f"Jupyter Book did not render the book:\n{strip_ansi(run.stdout)}")
 
 
-def _inputs_digest(root: Path) -> str:
+def inputs_digest(root: Path) -> str:
     """Return the hash of everything the pages are made of."""
     files = [root / "_config.yml", root / "_toc.yml", *root.glob("notebooks/*.ipynb")]
     files += [

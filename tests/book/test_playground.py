@@ -11,7 +11,7 @@ import xaicore as xc
 from tests.book.alone import data_in, image
 from xaibook.flowers import Flowers, SmallResNet, flower_classifier
 from xaibook.playground.kernel import module
-from xaibook.playground.network import _packed, architecture
+from xaibook.playground.network import architecture, packed
 from xaibook.playground.pictures import DOUBT, SURE, WANTED
 from xaicore.attribution.cam import combine
 
@@ -98,7 +98,7 @@ def test_a_network_that_the_script_does_not_compute_is_refused():
     with pytest.raises(ValueError, match="one epsilon"):
         architecture(mixed)
     with pytest.raises(ValueError, match=r"fc\.bias is stored as torch\.float32"):
-        _packed({"fc.bias": torch.zeros(9)})
+        packed({"fc.bias": torch.zeros(9)})
 
 
 def test_the_pictures_are_chosen_by_the_rule(data, classifier):

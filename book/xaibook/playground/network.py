@@ -31,7 +31,7 @@ def exported(task: str, seed: int = 0) -> dict[str, Any]:
     classifier = flower_classifier(task, seed)
     state = torch.load(WEIGHTS / f"{task}-seed{seed}.pt", weights_only=True)
     tensors = {name: tensor for name, tensor in state.items() if not name.endswith(COUNTER)}
-    halves, places = _packed(tensors)
+    halves, places = packed(tensors)
     return {
         "classes": classifier.classes,
         "mean": classifier.mean.flatten().tolist(),
@@ -64,7 +64,7 @@ def architecture(net: nn.Module) -> dict[str, Any]:
     }
 
 
-def _packed(tensors: dict[str, Tensor]) -> tuple[bytes, dict[str, tuple[int, list[int]]]]:
+def packed(tensors: dict[str, Tensor]) -> tuple[bytes, dict[str, tuple[int, list[int]]]]:
     """Return all numbers in a row, and where each tensor's begin, with its shape."""
     content, places = bytearray(), {}
     for name, tensor in tensors.items():
