@@ -19,6 +19,7 @@ HELPERS = """
   window.network = (engine) => new XC.Network(XC.data.networks.species,
     engine === "script" ? XC.scriptEngine() : XC.fastEngine(XC.bytes(XC.data.kernel)));
   window.pixelsOf = (place) => XC.planes(XC.bytes(XC.data.pictures[place].pixels));
+  null;
 """
 TOLERANCE = 1e-9
 

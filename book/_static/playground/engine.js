@@ -48,7 +48,11 @@
     };
   };
 
-  const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const bytes = (text) => {
+    const characters = atob(text), found = new Uint8Array(characters.length);
+    for (let i = 0; i < found.length; i++) found[i] = characters.charCodeAt(i);
+    return found;
+  };
 
   // The fast one, or, where WebAssembly or its vectors are missing or forbidden, the other: the numbers are the same.
   const anyEngine = () => {

@@ -5,13 +5,15 @@
   const SIDE = 64, PLANE = SIDE * SIDE;
 
   const doubles = (halves) => { // through the float32 of the same bits, which is smaller by 2^112
-    const words = Uint32Array.from(halves, (h) => ((h & 0x8000) << 16) | ((h & 0x7fff) << 13));
-    return Float64Array.from(new Float32Array(words.buffer), (value) => value * 2 ** 112);
+    const words = new Uint32Array(halves.length), values = new Float64Array(halves.length);
+    for (let i = 0; i < words.length; i++) words[i] = ((halves[i] & 0x8000) << 16) | ((halves[i] & 0x7fff) << 13);
+    const small = new Float32Array(words.buffer);
+    for (let i = 0; i < values.length; i++) values[i] = small[i] * 2 ** 112;
+    return values;
   };
 
   const decode = ({ halves, weights }) => {
-    const content = XC.bytes(halves), view = new DataView(content.buffer);
-    const values = doubles(Uint16Array.from({ length: content.length / 2 }, (_, i) => view.getUint16(2 * i, true)));
+    const values = doubles(new Uint16Array(XC.bytes(halves).buffer));
     const tensor = ([start, shape]) => {
       const length = shape.reduce((a, b) => a * b, 1);
       return { shape, values: values.subarray(start, start + length) };
@@ -47,7 +49,8 @@
       Object.assign(this, { engine, inputs, outputs, size, stride, kernel, K, side, N: side * side });
       const scale = norm.weight.values.map((g, i) => g / Math.sqrt(norm.running_var.values[i] + epsilon));
       this.bias = norm.bias.values.map((b, i) => b - norm.running_mean.values[i] * scale[i]);
-      const filters = weight.values.map((w, i) => w * scale[Math.floor(i / K)]);
+      const filters = weight.values.slice();
+      for (let i = 0; i < filters.length; i++) filters[i] *= scale[Math.floor(i / K)];
       this.filters = pack(engine, filters, outputs, K, K, 1);
       this.transposed = pack(engine, filters, K, outputs, 1, K);
       this.sources = this.findSources();

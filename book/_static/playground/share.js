@@ -107,7 +107,8 @@
     `model = flower_classifier("${question}").double()`,
     maskInPython(origin, target),
     `p, o = xc.confidence(model, image, mask, ${target})`,
-    "print(p.item(), o.item(), xc.average_drop(p, o).item(), xc.average_gain(p, o).item())",
+    "print(p.item(), o.item())",
+    "print(xc.average_drop(p, o).item(), xc.average_gain(p, o).item())",
   ].join("\n");
 
   Object.assign(XC, { linked, asked, numbers, inPython });
