@@ -12,10 +12,12 @@ import torch
 from PIL import Image
 
 import xaicore as xc
+from _ext.playground import SCRIPTS
 from tests.book.alone import image
 from xaibook.flowers import flower_classifier
 
 FLOWER, CLASS = 900001, 3
+SOURCES = Path(__file__).parents[2] / "book" / "_static" / "playground"
 READY = ".xc-play[data-ready]"
 IDLE = ".xc-play[data-ready]:not([data-running])"
 
@@ -26,7 +28,7 @@ def opened(playground, browser):
     contexts, wrong = [], []
 
     def open_(address="", script=None, **options):
-        context = browser.new_context(**options)
+        context = browser.new_context(**{"viewport": {"width": 700, "height": 600}, **options})
         contexts.append(context)
         if script:
             context.add_init_script(script)
@@ -63,6 +65,17 @@ def run(page, method):
     page.wait_for_selector(IDLE)
 
 
+def shorten(page, iterations):
+    """Let Opti-CAM take fewer steps."""
+    page.evaluate(
+        f"""() => {{
+          const real = XC.optiCam, iterations = {iterations};
+          XC.optiCam = (net, pixels, target, options) => (
+            real(net, pixels, target, {{ ...options, iterations }}));
+        }}"""
+    )
+
+
 def spoken(page, word):
     """Wait until the page says something."""
     page.wait_for_function(
@@ -95,13 +108,13 @@ def probability(mask, seed=FLOWER, target=CLASS, question="species"):
 
 
 def test_mouse_keyboard_finger_undo_and_invert_paint_what_they_say(opened):
-    page = opened(viewport={"width": 1000, "height": 900}, has_touch=True)
+    page = opened(viewport={"width": 700, "height": 900}, has_touch=True)
     stage = page.locator(".xc-stage")
-    stage.scroll_into_view_if_needed()
     corner = "document.querySelector('.xc-stage canvas').getBoundingClientRect()"
-    box = page.evaluate(f"(({{ x, y, width }}) => [x, y, width])({corner})")
 
     def place(x, y):
+        stage.scroll_into_view_if_needed()
+        box = page.evaluate(f"(({{ x, y, width }}) => [x, y, width])({corner})")
         return box[0] + x * box[2], box[1] + y * box[2]
 
     def pixels(x, y):
@@ -245,6 +258,7 @@ def test_a_link_a_file_and_python_carry_the_same_numbers(opened, tmp_path, monke
         page.locator(".xc-stage").focus()
         page.keyboard.press("Space")
     else:
+        shorten(page, 12)
         run(page, "opti-cam")
         page.get_by_role("slider", name="step").fill("10")
     mask, found = mask_of(page), session(page, "session.found")
@@ -272,11 +286,13 @@ def test_a_link_a_file_and_python_carry_the_same_numbers(opened, tmp_path, monke
         [found[name] for name in names], abs=1e-9
     )
 
-    other = opened(f"#{link.partition('#')[2]}")
-    other.wait_for_function("XC.playground.session.board.size === 1")
-    other.wait_for_selector(IDLE)
-    assert np.array_equal(mask_of(other), mask)
-    assert session(other, "session.found") == found
+    page.locator("[data-part=species] label").nth(1).click()
+    page.evaluate("(hash) => { location.hash = hash; }", link.partition("#")[2])
+    page.wait_for_function(f"XC.playground.session.picture.seed === {FLOWER}")
+    page.wait_for_selector(IDLE)
+    page.wait_for_function("(area) => XC.playground.session.found.area === area", arg=found["area"])
+    assert np.array_equal(mask_of(page), mask)
+    assert session(page, "session.found") == found
     assert opened.wrong == []
 
 
@@ -290,34 +306,31 @@ def test_a_preset_in_the_address_runs_its_method(opened):
     assert opened.wrong == []
 
 
-@pytest.mark.parametrize(
-    ("address", "sentence"),
-    [
-        ("#flower=7", "This link names a flower that is not in the playground: 7."),
-        ("#flower=900001&question=leaf", "This link asks a question that there is not: leaf."),
-        ("#flower=900001&class=9", "This link names a class that there is not: 9."),
-        (
-            "#flower=900001&method=lime",
-            "This link names a method that is not in the playground: lime.",
-        ),
-        (
-            "#flower=900001&method=opti-cam&objective=x",
-            "This link names an objective that there is not: x.",
-        ),
-        (
-            "#flower=900001&method=opti-cam&step=101",
-            "The step in this link is not one from 0 to 100.",
-        ),
-        (
-            "#flower=900001&mask=7dEx",
-            "The mask in this link cannot be read; the link may have been cut short.",
-        ),
-    ],
-)
-def test_a_link_that_cannot_be_followed_is_refused_in_words(opened, address, sentence):
-    page = opened(address)
-    assert refusal(page) == f"{sentence} The first picture is shown instead."
+REFUSALS = {
+    "flower=7": "This link names a flower that is not in the playground: 7.",
+    "flower=900001&question=leaf": "This link asks a question that there is not: leaf.",
+    "flower=900001&class=9": "This link names a class that there is not: 9.",
+    "flower=900001&method=lime": "This link names a method that is not in the playground: lime.",
+    "flower=900001&method=opti-cam&objective=x": (
+        "This link names an objective that there is not: x."
+    ),
+    "flower=900001&method=opti-cam&step=101": "The step in this link is not one from 0 to 100.",
+    "flower=900001&mask=7dEx": (
+        "The mask in this link cannot be read; the link may have been cut short."
+    ),
+}
+
+
+def test_a_link_that_cannot_be_followed_is_refused_in_words(opened):
+    first, *others = REFUSALS.items()
+    page = opened(f"#{first[0]}")
+    assert refusal(page) == f"{first[1]} The first picture is shown instead."
     assert session(page, "session.picture.seed") == FLOWER
+    page.locator("[data-part=species] label").nth(1).click()
+    for address, sentence in others:
+        page.evaluate("(hash) => { XC.playground.alert(''); location.hash = hash; }", address)
+        assert refusal(page) == f"{sentence} What was shown is kept."
+        assert session(page, "session.picture.seed") == 900005
     assert opened.wrong == []
 
 
@@ -411,9 +424,34 @@ def test_a_network_that_does_not_load_is_refused_in_words(browser, playground, t
     page.close()
 
 
-def test_a_png_shows_picture_masked_picture_and_mask(opened, tmp_path):
-    page = opened()
-    run(page, "cam")
+def test_the_script_takes_one_global_name_and_keeps_to_its_columns(browser, playground):
+    page = browser.new_page()
+    page.goto(playground.as_uri())
+    page.wait_for_selector(READY)
+    added = page.evaluate(
+        """() => {
+          const fresh = document.body.appendChild(document.createElement("iframe")).contentWindow;
+          const kept = (name) => !(name in fresh) && !/^[0-9]+$/.test(name);
+          return Object.getOwnPropertyNames(window).filter(kept);
+        }"""
+    )
+    page.close()
+    assert added == ["XC"]
+    scripts = {path.stem: path.read_text(encoding="utf-8") for path in SOURCES.glob("*.js")}
+    assert set(scripts) == set(SCRIPTS) - {"data"}
+    assert max(len(line) for text in scripts.values() for line in text.splitlines()) <= 120
+
+
+def test_less_motion_draws_every_tenth_step_and_a_png_shows_the_end(opened, tmp_path):
+    page = opened(reduced_motion="reduce")
+    page.evaluate(
+        "XC.drawn = 0; const { path } = XC.playground, draw = path.drawChart; "
+        "path.drawChart = function (at) { XC.drawn += 1; draw.call(path, at); }; null"
+    )
+    shorten(page, 25)
+    run(page, "opti-cam")
+    assert page.evaluate("XC.drawn") == 4
+    assert session(page, "XC.playground.path.steps.length") == 26
     with page.expect_download() as download:
         page.locator("[data-act=picture]").click()
     download.value.save_as(tmp_path / "mask.png")
@@ -423,15 +461,18 @@ def test_a_png_shows_picture_masked_picture_and_mask(opened, tmp_path):
     assert np.array_equal(shown, (255 * image("species", FLOWER)[0]).round().permute(1, 2, 0))
 
 
-def test_less_motion_draws_every_tenth_step(opened):
-    page = opened(reduced_motion="reduce")
+def test_the_last_choice_wins_while_a_network_is_loaded(opened):
+    page = opened()
     page.evaluate(
-        "XC.drawn = 0; const { path } = XC.playground, draw = path.drawChart; "
-        "path.drawChart = function (at) { XC.drawn += 1; draw.call(path, at); }; null"
+        """async () => {
+          const labels = [...document.querySelectorAll("[name=picture]")];
+          for (const place of [12, 1]) labels[place].click();
+          while (!XC.data.networks.petal) await new Promise((done) => setTimeout(done, 10));
+          await new Promise((done) => setTimeout(done, 50));
+        }"""
     )
-    run(page, "opti-cam")
-    assert page.evaluate("XC.drawn") == 11
-    assert session(page, "XC.playground.path.steps.length") == 101
+    assert session(page, "[session.picture.seed, session.question]") == [900005, "species"]
+    assert page.locator("[name=picture]:checked").get_attribute("value") == "species 900005"
 
 
 def test_the_book_has_it_on_one_page_and_says_so_where_there_is_no_script(site, pages, browser):
@@ -442,8 +483,7 @@ def test_the_book_has_it_on_one_page_and_says_so_where_there_is_no_script(site, 
     assert (
         "needs JavaScript" in pages[site / "book" / "playground.html"].select_one(".xc-play").text
     )
-    sources = Path(__file__).parents[2] / "book" / "_static" / "playground"
-    for source in sources.iterdir():
+    for source in SOURCES.iterdir():
         assert (site / "_static" / "playground" / source.name).read_bytes() == source.read_bytes()
     page = browser.new_page()
     page.goto((site / "book" / "playground.html").as_uri())

@@ -115,7 +115,8 @@
       <p class="xc-note" data-part="kept" role="status"></p>
       <label class="xc-field" data-part="link" hidden>The link <input type="text" readonly></label>
       <details><summary>The same in Python</summary><pre tabindex="0"><code data-part="python"></code></pre></details>
-      <details data-part="how"><summary>How this page computed</summary><p class="xc-note" data-part="computed"></p></details>
+      <details data-part="how"><summary>How this page computed</summary>
+        <p class="xc-note" data-part="computed"></p></details>
     </section>`;
 
   // Fill the root and return its named parts.

@@ -71,9 +71,11 @@
 
     // Show a picture and ask a question about it; its network is loaded first if it is not there.
     async choose(picture, question, target) {
+      const ticket = (this.ticket = {}); // what is chosen while a network is loaded comes last
       this.halt();
       this.alert("");
       if (!XC.data.networks[question] && !(await this.fetch(question))) return this.showChoice();
+      if (ticket !== this.ticket) return undefined;
       this.session.choose(picture, question, target);
       this.path.clear();
       this.showChoice();
@@ -303,7 +305,7 @@
       }
     }
 
-    async follow(words) {
+    async follow(words, otherwise) {
       try {
         const wish = await XC.asked(words, PICTURES);
         if (!wish) return;
@@ -313,7 +315,7 @@
           this.settle();
         } else if (wish.method) this.paint(wish.method, wish);
       } catch (error) {
-        this.alert(error.message);
+        this.alert(`${error.message} ${otherwise}`);
       }
     }
 
@@ -321,7 +323,8 @@
       await this.choose(PICTURES[0], "species");
       this.parts.stage.removeAttribute("aria-busy");
       const { search, hash } = location;
-      await this.follow(new URLSearchParams(hash.includes("=") ? hash.slice(1) : search));
+      const words = new URLSearchParams(hash.includes("=") ? hash.slice(1) : search);
+      await this.follow(words, "The first picture is shown instead.");
       this.root.dataset.ready = "";
     }
 
@@ -379,7 +382,9 @@
       document.addEventListener("paste", ({ clipboardData }) => {
         if (clipboardData?.files.length) this.open(clipboardData.files[0]);
       });
-      window.addEventListener("hashchange", () => this.follow(new URLSearchParams(location.hash.slice(1))));
+      window.addEventListener("hashchange", () => {
+        this.follow(new URLSearchParams(location.hash.slice(1)), "What was shown is kept.");
+      });
       this.parts.how.addEventListener("toggle", () => this.showComputed());
     }
 

@@ -33,7 +33,7 @@
     return words.toString();
   };
 
-  const refuse = (sentence) => { throw new Error(`${sentence} The first picture is shown instead.`); };
+  const refuse = (sentence) => { throw new Error(sentence); };
 
   const whole = (text, end) => (/^\d+$/.test(text) && Number(text) < end ? Number(text) : null);
 

@@ -38,7 +38,7 @@ def colours() -> np.ndarray:
 
 
 def write(folder: Path) -> None:
-    """Write ``data.js`` and a script for each network that is loaded later; five seconds."""
+    """Write ``data.js`` and a script for each network that is loaded later; three seconds."""
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "data.js", "(window.XC ??= {}).data", first_data())
     for task in LATER:

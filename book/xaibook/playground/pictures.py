@@ -9,7 +9,7 @@ import torch
 from xaibook.flowers import Flowers, flower_classifier
 from xaibook.playground.encode import encoded
 
-TESTED = 400
+TESTED = 100
 DOUBT = 0.3, 0.97
 SURE = 0.99
 WANTED = {"doubted": 9, "wrong": 1, "certain": 2}
@@ -43,7 +43,7 @@ def species_pictures() -> list[dict[str, Any]]:
     return [_picture(flowers, i) | {"species": int(flowers.targets[i])} for i in chosen]
 
 
-def twin_pictures(wanted: int = 4, tested: int = 40) -> list[dict[str, Any]]:
+def twin_pictures(wanted: int = 4, tested: int = 16) -> list[dict[str, Any]]:
     """Return pictures with two labels, the colours of petals and stem, which differ.
 
     They are the first test pictures of which each network names its part's colour.
