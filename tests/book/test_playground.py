@@ -146,9 +146,11 @@ EXPLAIN = """([engine, pictures]) => {
       logits: list(net.logits(pixels)),
       cam: list(XC.cam(net, pixels, target)),
       "grad-cam": list(XC.gradCam(net, pixels, target)),
-      "score-cam": list(XC.finish(XC.scoreCam(net, pixels, target))),
       path: [],
     };
+    if (engine === "WebAssembly") { // 129 forwards; the other engine gives the same bits
+      found["score-cam"] = list(XC.finish(XC.scoreCam(net, pixels, target)));
+    }
     const steps = XC.optiCam(net, pixels, target);
     let next = steps.next();
     for (; !next.done; next = steps.next()) {
@@ -174,7 +176,6 @@ def expected(classifier, images, targets):
         "logits": classifier(images).detach(),
         "cam": xc.CAM(classifier)(images, targets),
         "grad-cam": xc.GradCAM(classifier)(images, targets),
-        "score-cam": xc.ScoreCAM(classifier)(images, targets),
         "opti-cam 1": xc.OptiCAM(classifier, iterations=1)(images, targets),
         "opti-cam 10": xc.OptiCAM(classifier, iterations=10)(images, targets),
         "opti-cam 100": last,
@@ -193,20 +194,24 @@ def test_the_script_agrees_with_the_package(page, data, classifier, engine, plac
     images = torch.cat([image("species", picture["seed"]) for picture in pictures])
     targets = [picture["species"] for picture in pictures]
     found = page.evaluate(EXPLAIN, [engine, list(zip(places, targets, strict=True))])
-    for name, wanted in expected(classifier, images, torch.tensor(targets)).items():
+    targets = torch.tensor(targets)
+    wanted = expected(classifier, images, targets)
+    if engine == "WebAssembly":
+        wanted["score-cam"] = xc.ScoreCAM(classifier)(images, targets)
+    for name, values in wanted.items():
         got = torch.tensor([each[name] for each in found], dtype=torch.float64)
-        assert (got.view_as(wanted) - wanted).abs().max() <= TOLERANCE, name
+        assert (got.view_as(values) - values).abs().max() <= TOLERANCE, name
 
 
 @pytest.mark.parametrize("objective", ["diff", "iomask", "iodiff"])
 def test_every_objective_agrees_with_the_package(page, data, classifier, objective):
     seed, target = data["pictures"][1]["seed"], data["pictures"][1]["species"]
-    wanted = xc.OptiCAM(classifier, iterations=12, objective=objective)(
+    wanted = xc.OptiCAM(classifier, iterations=5, objective=objective)(
         image("species", seed), target
     )
     found = page.evaluate(
         """([target, objective]) => {
-          const options = { iterations: 12, objective };
+          const options = { iterations: 5, objective };
           const steps = XC.optiCam(network("WebAssembly"), pixelsOf(1), target, options);
           return Array.from(XC.finish(steps).mask);
         }""",

@@ -22,33 +22,47 @@ READY = ".xc-play[data-ready]"
 IDLE = ".xc-play[data-ready]:not([data-running])"
 
 
-@pytest.fixture
-def opened(playground, browser):
-    """Return a function that opens the playground from disk, and what went wrong there."""
-    contexts, wrong = [], []
+def new_page(browser, wrong, script=None, **options):
+    """Return a page in a context of its own that notes what goes wrong."""
+    context = browser.new_context(**{"viewport": {"width": 700, "height": 600}, **options})
+    if script:
+        context.add_init_script(script)
+    page = context.new_page()
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    here = ("file:", "blob:", "data:", "about:")
+    page.on("request", lambda r: None if r.url.startswith(here) else wrong.append(r.url))
+    return page
 
-    def open_(address="", script=None, **options):
-        context = browser.new_context(**{"viewport": {"width": 700, "height": 600}, **options})
-        contexts.append(context)
-        if script:
-            context.add_init_script(script)
-        page = context.new_page()
-        page.on("console", lambda message: wrong.append(message.text))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on(
-            "request",
-            lambda r: (
-                None if r.url.startswith(("file:", "blob:", "data:")) else wrong.append(r.url)
-            ),
-        )
+
+@pytest.fixture(scope="module")
+def plain(browser):
+    """Return a page for all tests that ask for nothing special, and what went wrong there."""
+    wrong = []
+    page = new_page(browser, wrong)
+    yield page, wrong
+    page.context.close()
+
+
+@pytest.fixture
+def opened(playground, browser, plain):
+    """Return a function that opens the playground from disk, and what went wrong there."""
+    special, wrong = [], plain[1]
+    wrong.clear()
+
+    def open_(address="", **options):
+        if options:
+            special.append(new_page(browser, wrong, **options))
+        page = special[-1] if options else plain[0]
+        page.goto("about:blank")
         page.goto(playground.as_uri() + address)
         page.wait_for_selector(READY)
         return page
 
     open_.wrong = wrong
     yield open_
-    for context in contexts:
-        context.close()
+    for page in special:
+        page.context.close()
 
 
 def session(page, what):
@@ -424,10 +438,8 @@ def test_a_network_that_does_not_load_is_refused_in_words(browser, playground, t
     page.close()
 
 
-def test_the_script_takes_one_global_name_and_keeps_to_its_columns(browser, playground):
-    page = browser.new_page()
-    page.goto(playground.as_uri())
-    page.wait_for_selector(READY)
+def test_the_script_takes_one_global_name_and_keeps_to_its_columns(opened):
+    page = opened()
     added = page.evaluate(
         """() => {
           const fresh = document.body.appendChild(document.createElement("iframe")).contentWindow;
@@ -435,7 +447,6 @@ def test_the_script_takes_one_global_name_and_keeps_to_its_columns(browser, play
           return Object.getOwnPropertyNames(window).filter(kept);
         }"""
     )
-    page.close()
     assert added == ["XC"]
     scripts = {path.stem: path.read_text(encoding="utf-8") for path in SOURCES.glob("*.js")}
     assert set(scripts) == set(SCRIPTS) - {"data"}
