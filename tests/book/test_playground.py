@@ -236,6 +236,15 @@ def test_engines_give_the_same_bits_and_networks_do_not_disturb_one_another(page
     assert len(set(one)) > 1000
 
 
+def test_the_measures_are_the_packages(page):
+    pairs = [(p, o) for p in (0.0, 0.2, 0.7, 1.0) for o in (0.0, 0.2, 0.5, 1.0)]
+    found = page.evaluate("(pairs) => pairs.map(([p, o]) => XC.measures(p, o))", pairs)
+    p, o = torch.tensor(pairs, dtype=torch.float64).T
+    for name in ("drop", "increase", "gain"):
+        wanted = getattr(xc, f"average_{name}")(p, o).tolist()
+        assert [each[name] for each in found] == pytest.approx(wanted, abs=1e-15)
+
+
 def test_a_constant_map_shows_nothing(page):
     found = page.evaluate(
         "[0, 0.1, -7].map((v) => Array.from(XC.saliency(new Float64Array(64).fill(v), 8)))"
