@@ -32,7 +32,7 @@ PARTS = {
     "book/xaibook": {"xaicore"},
     "book/studies": {"xaicore", "xaibook", "benchmarks"},
     "book/driver": set(),
-    "book/_ext": set(),
+    "book/_ext": {"xaibook"},
 }
 """What each part of the repository imports of the others."""
 

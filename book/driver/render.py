@@ -10,8 +10,12 @@ from pathlib import Path
 from nbconvert.filters import strip_ansi
 
 from driver.key import file_digest, installed_version
+from driver.uses import used
 
 TOOLS = ("jupyter-book", "sphinx", "sphinx-book-theme", "myst-nb", "sphinxcontrib-bibtex")
+DRAWN_WITH = ("torch", "numpy", "pillow", "matplotlib")
+"""What computes the data of the playground."""
+
 STAMP = ".inputs"
 CODE = {"driver", "studies", "xaibook", "__pycache__"}
 """Folders of the book that no page is made of."""
@@ -39,7 +43,7 @@ def render(root: Path, fresh: bool = False) -> bool:
     """
     build = root / "_build"
     html, staging, old = build / "html", build / "staging", build / "old"
-    inputs = _inputs_digest(root)
+    inputs = inputs_digest(root)
     stamp = html / STAMP
     if not fresh and stamp.is_file() and stamp.read_text(encoding="utf-8") == inputs:
         return False
@@ -70,7 +74,7 @@ def _run_jupyter_book(root: Path, output: Path) -> None:
         raise RenderError(f"Jupyter Book did not render the book:\n{strip_ansi(run.stdout)}")
 
 
-def _inputs_digest(root: Path) -> str:
+def inputs_digest(root: Path) -> str:
     """Return the hash of everything the pages are made of."""
     files = [root / "_config.yml", root / "_toc.yml", *root.glob("notebooks/*.ipynb")]
     files += [
@@ -78,9 +82,11 @@ def _inputs_digest(root: Path) -> str:
         for path in (root / "book").rglob("*")
         if path.is_file() and not CODE.intersection(path.relative_to(root / "book").parts)
     ]
+    files += [*used(root, ["from xaibook.playground import write"])]
+    files += root.glob("book/xaibook/weights/*-seed0.pt")
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(f"{path.relative_to(root).as_posix()} {file_digest(path)}\n".encode())
-    for name in TOOLS:
+    for name in (*TOOLS, *DRAWN_WITH):
         digest.update(f"{name} {installed_version(name)}\n".encode())
     return digest.hexdigest()

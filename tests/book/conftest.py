@@ -11,6 +11,7 @@ from bs4 import BeautifulSoup
 from filelock import FileLock
 
 from driver.chapter import chapters
+from tests.book import alone
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +49,17 @@ def pages(site) -> dict[Path, BeautifulSoup]:
 def chapter_names(root) -> list[str]:
     """Return the names of the chapters."""
     return [chapter.name for chapter in chapters(root)]
+
+
+@pytest.fixture(scope="session")
+def playground(root, tmp_path_factory) -> Path:
+    """Return a page that is the playground alone, without the book around it."""
+    place = tmp_path_factory.getbasetemp()
+    folder = (place.parent if "PYTEST_XDIST_WORKER" in os.environ else place) / "a playground"
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            alone.lay_out(folder, root / "book" / "_static" / "playground")
+    return folder / "index.html"
 
 
 @pytest.fixture(scope="session")

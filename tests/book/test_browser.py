@@ -16,6 +16,7 @@ PAGES = [
     "book/intro",
     "book/how_to_run",
     "book/bibliography",
+    "book/playground",
     *(f"book/chapters/{chapter.name}" for chapter in chapters(ROOT)),
     "search",
 ]

@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from driver import page
 from driver.chapter import Chapter, chapters
 from driver.key import content_key
+from driver.render import inputs_digest
 
 RECORDS = "../book/xaibook/records"
 FOREIGN = ["unused.py", f"{RECORDS}/two.smoke.json", f"{RECORDS}/others.records.csv", "notes.md"]
@@ -134,6 +135,30 @@ class TestKey:
         before = key()
         monkeypatch.setattr("driver.key.version", lambda name: "0")
         assert key() != before
+
+
+@pytest.mark.parametrize(
+    ("file", "made_of"),
+    [
+        ("book/playground.md", True),
+        ("book/_static/playground/net.js", True),
+        ("book/xaibook/playground/kernel.py", True),
+        ("book/xaibook/weights/stem-seed0.pt", True),
+        ("book/xaibook/claims.py", False),
+        ("xaicore/used.py", False),
+    ],
+)
+def test_pages_are_rendered_again_if_what_they_are_made_of_changes(project, file, made_of):
+    (project / "_config.yml").write_text("")
+    package = project / "book" / "xaibook" / "playground"
+    package.mkdir()
+    (package / "__init__.py").write_text("from xaibook.playground.data import write")
+    (package / "data.py").write_text("from xaibook.playground.kernel import module")
+    (package / "kernel.py").write_text("")
+    before = inputs_digest(project)
+    (project / file).parent.mkdir(parents=True, exist_ok=True)
+    (project / file).write_text("x = 1")
+    assert (inputs_digest(project) != before) == made_of
 
 
 def test_a_listed_chapter_without_notebook_is_named(project):
