@@ -32,6 +32,7 @@ from studies import (
     interpretable_gradients,
     interpretation,
     opti_cam,
+    transformers,
     vebi,
 )
 from studies.benchmark import (
@@ -53,6 +54,7 @@ FLOWERS = {f"flowers-seed{seed}": seed for seed in SEEDS}
 BOXES = "benchmark.boxes"
 DRAWN = "benchmark.drawn-boxes"
 STUDIES = {f"opti_cam.{name}": study for name, study in opti_cam.STUDIES.items()}
+STUDIES |= {f"opti_cam.{name}": study for name, study in transformers.STUDIES.items()}
 STUDIES |= {f"ca_stream.{name}": study for name, study in ca_stream.STUDIES.items()}
 FOUND = {f"vebi.{name}": study for name, study in elsewhere.STUDIES.items()}
 VEBI = {f"vebi.{name}": study for name, study in vebi.STUDIES.items()}
@@ -133,7 +135,7 @@ def store_study(name: str, study: Study, data: Path | None, most: int) -> None:
     """Make and store the table of a study."""
     chosen = list(subjects(study, data, most))
     told: dict[str, object] = {"network": "; ".join(subject.network for subject in chosen)}
-    told |= {"images": "; ".join(subject.images for subject in chosen)}
+    told |= {"images": "; ".join(subject.images for subject in chosen)} | study.told
 
     def make() -> pd.DataFrame:
         return pd.concat([part for s in chosen for part in study.make(s)], ignore_index=True)

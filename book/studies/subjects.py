@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from xaicore.attribution import Explainer
 from xaicore.classifier import Classifier, to_pixels
 from xaicore.evaluation.dataset import Truth
 from xaicore.files import replacing
+from xaicore.models.timm import from_timm
 from xaicore.pictures import pictures
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,8 @@ WEIGHTS = {
     "resnet18": "resnet18_pqf_small.pt",
     "squeezenet1_0": "squeezenet1_0_deepcompression.pt",
     "resnet50": "resnet50_pqf_large.codes.pth",
+    "mobilenet_v2": "mobilenet_v2_quant.pt",
+    "vit_tiny_patch16_224": "vit_tiny_patch16_224_half.pt",
 }
 
 
@@ -62,6 +65,15 @@ class Subject:
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.dataset)  # type: ignore[arg-type]
+
+    def first(self, count: int) -> Subject:
+        """Return the same network with the first images only."""
+        boxes = self.truth.boxes
+        return replace(
+            self,
+            dataset=Subset(self.dataset, range(min(count, len(self)))),
+            truth=Truth(boxes=None if boxes is None else boxes[:count]),
+        )
 
     def maps(
         self,
@@ -119,7 +131,7 @@ def flowers(seed: int, count: int) -> Subject:
 
 def photographs(network: str, data: Path, count: int) -> Subject:
     """The first ImageNet validation images of the folder and a network with compressed weights."""
-    classifier = Classifier.from_torchvision(network, _weights(network, data / "weights"))
+    classifier = _classifier(network, data / "weights")
     if torch.cuda.is_available():
         classifier.cuda()
     folder = data / "imagenet_val1300"
@@ -155,6 +167,13 @@ def real_images() -> Path:
 def say(line: str) -> None:
     """Print a line of progress."""
     print(line, file=sys.stderr, flush=True)
+
+
+def _classifier(network: str, folder: Path) -> Classifier:
+    """A network of torchvision or timm with weights of the folder, or those of a package."""
+    weights = _packaged() if network == LITE else _weights(network, folder)
+    build = from_timm if network in (LITE, VIT) else Classifier.from_torchvision
+    return build(network, weights)
 
 
 def _weights(network: str, folder: Path) -> Path:
