@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from studies.scoring import batches, ranked, saliency, scored
-from studies.subjects import Subject
+from studies.subjects import LITE, Subject
 from xaibook.variants import selectivity
 from xaibook.wide import from_records
 from xaicore import attribution as methods
@@ -279,7 +279,7 @@ STUDIES = {
     "networks": Study(
         partial(comparison, rivals={**CHEAP, "opti-cam": STEADY}),
         0,
-        {"tf_efficientnet_lite0": 300, "mobilenet_v2": 300},
+        {LITE: 300, "mobilenet_v2": 300},
     ),
     "objectives": Study(objectives, 300, {}),
     "iterations": Study(iterations, 300, {}),

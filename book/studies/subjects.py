@@ -22,6 +22,8 @@ from xaicore.attribution import Explainer
 from xaicore.classifier import Classifier, to_pixels
 from xaicore.evaluation.dataset import Truth
 from xaicore.files import replacing
+from xaicore.models.efficientnet_lite import NAME as LITE
+from xaicore.models.efficientnet_lite import PACKAGE, default_classifier
 from xaicore.models.timm import from_timm
 from xaicore.pictures import pictures
 
@@ -31,12 +33,14 @@ SIDE = 224
 CHUNK = 32
 """Images after which maps are put on disk."""
 
+VIT = "vit_tiny_patch16_224"
 WEIGHTS = {
     "resnet18": "resnet18_pqf_small.pt",
     "squeezenet1_0": "squeezenet1_0_deepcompression.pt",
     "resnet50": "resnet50_pqf_large.codes.pth",
     "mobilenet_v2": "mobilenet_v2_quant.pt",
-    "vit_tiny_patch16_224": "vit_tiny_patch16_224_half.pt",
+    VIT: "vit_tiny_patch16_224_half.pt",
+    LITE: PACKAGE,
 }
 
 
@@ -171,9 +175,10 @@ def say(line: str) -> None:
 
 def _classifier(network: str, folder: Path) -> Classifier:
     """A network of torchvision or timm with weights of the folder, or those of a package."""
-    weights = _packaged() if network == LITE else _weights(network, folder)
-    build = from_timm if network in (LITE, VIT) else Classifier.from_torchvision
-    return build(network, weights)
+    if network == LITE:
+        return default_classifier()
+    build = from_timm if network == VIT else Classifier.from_torchvision
+    return build(network, _weights(network, folder))
 
 
 def _weights(network: str, folder: Path) -> Path:

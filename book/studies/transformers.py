@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from torch import Tensor
@@ -11,13 +11,12 @@ from torch import Tensor
 from studies import subjects
 from studies.opti_cam import STEADY, Factory, Study, explained
 from studies.scoring import saliency
-from studies.subjects import Subject, say
+from studies.subjects import VIT, Subject, say
 from xaibook.wide import from_records
 from xaicore import attribution as methods
 from xaicore.evaluation.api import evaluate
 from xaicore.metrics import CausalProtocol
 
-VIT = "vit_tiny_patch16_224"
 CURVES = CausalProtocol(steps=5)
 """In as many steps as on the other networks that look at photographs."""
 
@@ -46,52 +45,52 @@ FEWER = 100
 
 def transformer(subject: Subject) -> Iterator[pd.DataFrame]:
     """Masks, boxes and curves of every method, of the dear one on the first images only."""
-    yield measured(subject, MASKED)
-    yield measured(subject, FOLLOWED, curves=CURVES)
-    yield measured(subject.first(FEWER), DEAR, curves=CURVES)
+    yield measured(subject, {**MASKED, **FOLLOWED}, FOLLOWED)
+    yield measured(subject.first(FEWER), DEAR, DEAR)
 
 
 def measured(
-    subject: Subject, makers: Mapping[str, Factory], curves: CausalProtocol | None = None
+    subject: Subject, makers: Mapping[str, Factory], followed: Collection[str]
 ) -> pd.DataFrame:
-    """Return one row per image and method: what the mask keeps, where it lies, both curves."""
+    """Return one row per image and method: what the mask keeps, where it lies, some curves."""
+    size = subject.dataset[0][0].shape[-2:]
     kept = {
         name: explained(subject, name, make(subject.classifier)) for name, make in makers.items()
     }
-    size = subject.dataset[0][0].shape[-2:]
-    tables = []
-    for name, of_method in kept.items():
-        maps = saliency(of_method["maps"], size)
-        table = from_records(_scores(subject, name, maps, truth=True))
-        if curves is not None:
-            followed = from_records(_scores(subject, name, maps, curves=curves))
-            table[["insertion", "deletion"]] = followed[["insertion", "deletion"]]
-        tables.append(table.assign(network=subject.name, seconds=of_method["seconds"]))
-        say(f"{subject.name}: {name} measured")
-    return pd.concat(tables, ignore_index=True)
+    maps = {name: saliency(made["maps"], size) for name, made in kept.items()}
+    table = _scores(subject, maps, "placed", None, truth=subject.truth)
+    chosen = {name: maps[name] for name in followed}
+    curves = _scores(subject, chosen, "followed", ["insertion", "deletion"], curves=CURVES)
+    columns = ["method", "image", "insertion", "deletion"]
+    spent = [
+        pd.DataFrame({"method": name, "image": range(len(subject)), "seconds": made["seconds"]})
+        for name, made in kept.items()
+    ]
+    whole = table.drop(columns="seconds").merge(pd.concat(spent), validate="one_to_one")
+    whole = whole.merge(curves[columns], how="left", validate="one_to_one")
+    return whole.assign(network=subject.name)
 
 
 def _scores(
     subject: Subject,
-    name: str,
-    maps: Tensor,
-    truth: bool = False,
-    curves: CausalProtocol | None = None,
+    maps: Mapping[str, Tensor],
+    asked: str,
+    metrics: Sequence[str] | None,
+    **protocol: Any,
 ) -> pd.DataFrame:
-    """Records of one method; finished chunks stay on disk, as maps do."""
-    asked = "placed" if truth else "followed"
-    return evaluate(
+    """A wide table of maps; finished chunks of images stay on disk, as maps do."""
+    found = evaluate(
         subject.classifier,
         subject.dataset,
-        {name: maps},
-        None if truth else ["insertion", "deletion"],
-        out=subjects.KEPT / f"{subject.name}.{name}.{asked}.{len(subject)}",
+        maps,
+        metrics,
+        out=subjects.KEPT / f"{subject.name}.{asked}.{'-'.join(maps)}.{len(subject)}",
         batch_size=subject.batch_size,
-        truth=subject.truth if truth else None,
-        curves=curves,
         strict=True,
-        threads=1,
+        **protocol,
     )
+    say(f"{subject.name}: {len(maps)} methods {asked}")
+    return from_records(found)
 
 
 STUDIES = {
