@@ -59,6 +59,7 @@ STUDIES |= {f"ca_stream.{name}": study for name, study in ca_stream.STUDIES.item
 FOUND = {f"vebi.{name}": study for name, study in elsewhere.STUDIES.items()}
 VEBI = {f"vebi.{name}": study for name, study in vebi.STUDIES.items()}
 VEBI |= {f"vebi.{name}": study for name, study in interpretation.STUDIES.items()} | FOUND
+SHOWN = {"background.attention": transformers.attention}
 GRADIENTS = {f"gradients.{n}": study for n, study in interpretable_gradients.STUDIES.items()}
 REAL = {f"gradients.{name}": study for name, study in gradients_cifar.STUDIES.items()}
 
@@ -103,7 +104,7 @@ def store(
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    names = [*FLOWERS, *NETWORKS, BOXES, DRAWN, *STUDIES, *VEBI, *GRADIENTS, *REAL]
+    names = [*FLOWERS, *NETWORKS, BOXES, DRAWN, *STUDIES, *VEBI, *GRADIENTS, *REAL, *SHOWN]
     parser.add_argument("--set", default="all", choices=["all", *names], help="what to measure")
     parser.add_argument("--method", help="make and keep the maps of one method only")
     parser.add_argument("--images", type=int, help="how many, at most")
@@ -169,7 +170,7 @@ def main() -> int:
     asked = [*known, BOXES, DRAWN, *STUDIES] if options.set == "all" else [options.set]
     for name in asked:
         study = STUDIES.get(name)
-        needs_photographs = name in (*NETWORKS, BOXES, DRAWN, *FOUND, *REAL) or bool(
+        needs_photographs = name in (*NETWORKS, BOXES, DRAWN, *FOUND, *REAL, *SHOWN) or bool(
             study and study.photographs
         )
         if data is None and (needs_photographs or options.set == "all"):
@@ -183,6 +184,8 @@ def main() -> int:
         elif name in GRADIENTS:
             facts = {"images": f"{interpretable_gradients.TEST} rendered flowers, test"}
             store(name, ".csv.gz", partial(together, GRADIENTS[name]), facts)
+        elif name in SHOWN:
+            store(name, ".csv.gz", partial(together, SHOWN[name]), {**transformers.TOLD})
         elif name in REAL:
             store(name, ".csv.gz", partial(together, REAL[name]), gradients_cifar.facts())
         elif study is not None:

@@ -6,16 +6,20 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import Tensor
+from torchvision.models import ResNet50_Weights
 
 from studies import subjects
 from studies.opti_cam import STEADY, Factory, Study, explained
 from studies.scoring import saliency
-from studies.subjects import VIT, Subject, say
+from studies.subjects import SIDE, VIT, WEIGHTS, Subject, photographs, real_images, say
+from xaibook.photographs import chosen
 from xaibook.wide import from_records
 from xaicore import attribution as methods
+from xaicore.classifier import to_pixels
 from xaicore.evaluation.api import evaluate
-from xaicore.metrics import CausalProtocol
+from xaicore.metrics import CausalProtocol, confidence
 
 CURVES = CausalProtocol(steps=5)
 """In as many steps as on the other networks that look at photographs."""
@@ -38,13 +42,17 @@ FOLLOWED: Mapping[str, Factory] = {
 }
 
 DEAR: Mapping[str, Factory] = {"score-cam": methods.ScoreCAM}
-"""A pass for each of 192 channels: measured on fewer images, followed too."""
+"""A pass for each of 192 channels: measured on fewer images."""
 
 FEWER = 100
+"""Images of the dear method, and of curves."""
+
+SHOWN = ("raw-attention", "rollout", "tibav", "grad-cam", "opti-cam")
+"""The methods that are drawn."""
 
 
 def transformer(subject: Subject) -> Iterator[pd.DataFrame]:
-    """Masks, boxes and curves of every method, of the dear one on the first images only."""
+    """Masks and boxes of every method, on the first images curves and the dear method as well."""
     yield measured(subject, {**MASKED, **FOLLOWED}, FOLLOWED)
     yield measured(subject.first(FEWER), DEAR, DEAR)
 
@@ -59,8 +67,9 @@ def measured(
     }
     maps = {name: saliency(made["maps"], size) for name, made in kept.items()}
     table = _scores(subject, maps, "placed", None, truth=subject.truth)
-    chosen = {name: maps[name] for name in followed}
-    curves = _scores(subject, chosen, "followed", ["insertion", "deletion"], curves=CURVES)
+    few = subject.first(FEWER)
+    curved = {name: maps[name][:FEWER] for name in followed}
+    curves = _scores(few, curved, "followed", ["insertion", "deletion"], curves=CURVES)
     columns = ["method", "image", "insertion", "deletion"]
     spent = [
         pd.DataFrame({"method": name, "image": range(len(subject)), "seconds": made["seconds"]})
@@ -93,6 +102,41 @@ def _scores(
     return from_records(found)
 
 
+def attention() -> Iterator[pd.DataFrame]:
+    """Raw maps of the most probable class, on photographs that may be shown; a row per patch."""
+    classifier = photographs(VIT, real_images(), 0).classifier
+    shown = chosen()
+    pixels = torch.stack([to_pixels()(photograph.square(SIDE)) for photograph in shown])
+    targets = classifier(pixels).argmax(1)
+    for name in SHOWN:
+        maps = FOLLOWED[name](classifier).raw(pixels, targets)
+        p, o = confidence(classifier, pixels, saliency(maps, pixels.shape[-2:]), targets)
+        for photograph, *found in zip(shown, maps[:, 0], targets, p, o, strict=True):
+            yield _patches(*found).assign(photograph=photograph.name, method=name)
+
+
+def _patches(values: Tensor, target: Tensor, p: Tensor, o: Tensor) -> pd.DataFrame:
+    """A map as a row per patch, with its class and what masking makes of its probability."""
+    rows, columns = values.shape
+    return pd.DataFrame(
+        {
+            "class": ResNet50_Weights.DEFAULT.meta["categories"][target],
+            "p": p.item(),
+            "o": o.item(),
+            "row": torch.arange(rows).repeat_interleave(columns),
+            "column": torch.arange(columns).repeat(rows),
+            "value": values.flatten().round(decimals=6),
+        }
+    )
+
+
+TOLD = {
+    "network": f"{VIT} ({WEIGHTS[VIT]})",
+    "images": "photographs of scikit-image and scikit-learn",
+    "precision": "float32",
+}
+"""What is to be said of the maps that are drawn."""
+
 STUDIES = {
     "transformers": Study(
         transformer,
@@ -101,6 +145,7 @@ STUDIES = {
         told={
             "settings": {"opti-cam": STEADY.keywords["preset"].__dict__},
             "curves": f"{CURVES.steps} steps, blur {CURVES.blur}, removed: {CURVES.removed}",
+            "fewer": f"{', '.join(DEAR)} and curves: the first {FEWER}",
             "precision": "float32",
         },
     ),
