@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -41,43 +41,35 @@ FOLLOWED: Mapping[str, Factory] = {
     "opti-cam": STEADY,
 }
 
-DEAR: Mapping[str, Factory] = {"score-cam": methods.ScoreCAM}
-"""A pass for each of 192 channels: measured on fewer images."""
+METHODS = {**MASKED, **FOLLOWED}
+"""Without Score-CAM, which passes once for each of 192 channels."""
 
 FEWER = 100
-"""Images of the dear method, and of curves."""
+"""Images of which curves are followed."""
 
 SHOWN = ("raw-attention", "rollout", "tibav", "grad-cam", "opti-cam")
 """The methods that are drawn."""
 
 
 def transformer(subject: Subject) -> Iterator[pd.DataFrame]:
-    """Masks and boxes of every method, on the first images curves and the dear method as well."""
-    yield measured(subject, {**MASKED, **FOLLOWED}, FOLLOWED)
-    yield measured(subject.first(FEWER), DEAR, DEAR)
-
-
-def measured(
-    subject: Subject, makers: Mapping[str, Factory], followed: Collection[str]
-) -> pd.DataFrame:
-    """Return one row per image and method: what the mask keeps, where it lies, some curves."""
+    """What the mask of every method keeps, where it lies, and some curves on the first images."""
     size = subject.dataset[0][0].shape[-2:]
     kept = {
-        name: explained(subject, name, make(subject.classifier)) for name, make in makers.items()
+        name: explained(subject, name, make(subject.classifier)) for name, make in METHODS.items()
     }
     maps = {name: saliency(made["maps"], size) for name, made in kept.items()}
-    table = _scores(subject, maps, "placed", None, truth=subject.truth)
-    few = subject.first(FEWER)
-    curved = {name: maps[name][:FEWER] for name in followed}
-    curves = _scores(few, curved, "followed", ["insertion", "deletion"], curves=CURVES)
-    columns = ["method", "image", "insertion", "deletion"]
     spent = [
         pd.DataFrame({"method": name, "image": range(len(subject)), "seconds": made["seconds"]})
         for name, made in kept.items()
     ]
-    whole = table.drop(columns="seconds").merge(pd.concat(spent), validate="one_to_one")
-    whole = whole.merge(curves[columns], how="left", validate="one_to_one")
-    return whole.assign(network=subject.name)
+    table = _scores(subject, maps, "placed", None, truth=subject.truth)
+    table = table.drop(columns="seconds").merge(pd.concat(spent), validate="one_to_one")
+    few = subject.first(FEWER)
+    curved = {name: maps[name][:FEWER] for name in FOLLOWED}
+    curves = _scores(few, curved, "followed", ["insertion", "deletion"], curves=CURVES)
+    columns = ["method", "image", "insertion", "deletion"]
+    whole = table.merge(curves[columns], how="left", validate="one_to_one")
+    yield whole.assign(network=subject.name)
 
 
 def _scores(
@@ -144,8 +136,8 @@ STUDIES = {
         {VIT: 300},
         told={
             "settings": {"opti-cam": STEADY.keywords["preset"].__dict__},
-            "curves": f"{CURVES.steps} steps, blur {CURVES.blur}, removed: {CURVES.removed}",
-            "fewer": f"{', '.join(DEAR)} and curves: the first {FEWER}",
+            "curves": f"{CURVES.steps} steps, blur {CURVES.blur}, removed: {CURVES.removed}, "
+            f"the first {FEWER}",
             "precision": "float32",
         },
     ),

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 import records
-from studies import benchmark, subjects
+from studies import benchmark, subjects, transformers
 from studies.boxes import Cropped, in_crop
 from xaibook.chapter import RECORDS, stored
+from xaibook.photographs import PHOTOGRAPHS
 from xaibook.variants import sliced_boxes
 from xaibook.wide import to_records
 from xaicore import attribution as methods
@@ -80,6 +81,41 @@ def test_stored_boxes_are_whole_and_drawn_from_the_same_corners():
         np.testing.assert_allclose(same["right"], same["swapped"], atol=1e-6)
         np.testing.assert_allclose(same["not clipped"], same["as released"], atol=1e-6)
         assert (same["not clipped"] <= same["right"] + 1e-6).all()
+
+
+def test_the_records_of_a_transformer_are_whole():
+    table, source = stored("opti_cam.transformers")
+    counted = table.groupby("method")["image"].nunique()
+    assert set(counted.index) == {*transformers.METHODS}
+    assert (counted == 300).all()
+    assert (table.groupby("method").size() == counted).all()
+    assert table[["p", "o", "OM", "LE", "F1", "SP", "EP", "SM"]].notna().all(axis=None)
+    assert table.groupby("image")["p"].nunique().eq(1).all()
+    assert {"settings", "precision", "images", "commit"} <= set(source)
+
+
+def test_networks_are_compared_on_the_same_photographs():
+    names = ("photographs", "networks", "transformers")
+    found = pd.concat([stored(f"opti_cam.{name}")[0] for name in names])
+    rivals = found[found["method"].isin(["fake-cam", "grad-cam", "grad-cam++", "opti-cam"])]
+    shown = rivals.groupby(["network", "method"])["image"].agg(["min", "max", "nunique"])
+    assert len(shown) == 4 * 6
+    assert (shown["min"] == 0).all()
+    assert (shown["max"] == shown["nunique"] - 1).all()
+    assert (shown["nunique"] >= 100).all()
+    true = rivals.drop_duplicates(["network", "image"]).groupby("image")["target"]
+    assert true.nunique().eq(1).all()
+
+
+def test_stored_attention_is_of_photographs_that_may_be_shown():
+    table, _ = stored("background.attention")
+    assert set(table["photograph"]) == set(PHOTOGRAPHS)
+    of_map = table.groupby(["photograph", "method"])
+    assert (of_map.size() == 14 * 14).all()
+    assert of_map["o"].nunique().eq(1).all()
+    attention = table["method"].isin(["raw-attention", "rollout"])
+    assert table.loc[attention, "value"].between(0, 1).all()
+    assert (of_map["value"].sum()[:, "raw-attention"] <= 1).all()
 
 
 @pytest.fixture
