@@ -38,7 +38,6 @@ WEIGHTS = {
     "resnet18": "resnet18_pqf_small.pt",
     "squeezenet1_0": "squeezenet1_0_deepcompression.pt",
     "resnet50": "resnet50_pqf_large.codes.pth",
-    "mobilenet_v2": "mobilenet_v2_quant.pt",
     VIT: "vit_tiny_patch16_224_half.pt",
     LITE: PACKAGE,
 }

@@ -14,7 +14,7 @@ from studies import subjects
 from studies.opti_cam import STEADY, Factory, Study, explained
 from studies.scoring import saliency
 from studies.subjects import SIDE, VIT, WEIGHTS, Subject, photographs, real_images, say
-from xaibook.photographs import chosen
+from xaibook.photographs import free_photographs
 from xaibook.wide import from_records
 from xaicore import attribution as methods
 from xaicore.classifier import to_pixels
@@ -97,7 +97,7 @@ def _scores(
 def attention() -> Iterator[pd.DataFrame]:
     """Raw maps of the most probable class, on photographs that may be shown; a row per patch."""
     classifier = photographs(VIT, real_images(), 0).classifier
-    shown = chosen()
+    shown = free_photographs()
     pixels = torch.stack([to_pixels()(photograph.square(SIDE)) for photograph in shown])
     targets = classifier(pixels).argmax(1)
     for name in SHOWN:
@@ -117,7 +117,7 @@ def _patches(values: Tensor, target: Tensor, p: Tensor, o: Tensor) -> pd.DataFra
             "o": o.item(),
             "row": torch.arange(rows).repeat_interleave(columns),
             "column": torch.arange(columns).repeat(rows),
-            "value": values.flatten().round(decimals=6),
+            "value": values.flatten().double().round(decimals=6),
         }
     )
 
