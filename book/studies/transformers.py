@@ -44,7 +44,7 @@ FOLLOWED: Mapping[str, Factory] = {
 METHODS = {**MASKED, **FOLLOWED}
 """Without Score-CAM, which passes once for each of 192 channels."""
 
-FEWER = 100
+FEWER = 50
 """Images of which curves are followed."""
 
 SHOWN = ("raw-attention", "rollout", "tibav", "grad-cam", "opti-cam")
