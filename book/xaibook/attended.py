@@ -10,29 +10,30 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from xaibook.chapter import stored
 from xaibook.photographs import Photograph
 from xaibook.style import LABELS
 from xaicore import plot
 from xaicore.classifier import to_pixels
 from xaicore.masking import normalize
 
-RECORDS = "background.attention"
 WIDEST = 14
 """Letters of a line above a photograph."""
 
 
-def draw(photographs: Sequence[Photograph], methods: Sequence[str]) -> Figure:
+def draw(
+    records: pd.DataFrame, photographs: Sequence[Photograph], methods: Sequence[str]
+) -> Figure:
     """Draw photographs and a row of maps for each method.
 
     Above a photograph stand the class that the network sees and its probability; below a map, the
     probability of the class on what the map keeps.
 
     Args:
-        photographs: those that the records hold.
-        methods: their names, of those that the records hold.
+        records: ``background.attention``.
+        photographs: some that the records hold.
+        methods: the names of some that the records hold.
     """
-    found = stored(RECORDS)[0].set_index(["photograph", "method"]).sort_index()
+    found = records.set_index(["photograph", "method"]).sort_index()
     shown = [to_pixels()(photograph.square()) for photograph in photographs]
     rows, below, titles = {"photograph": list(map(plot.pixels, shown))}, [], []
     for photograph in photographs:
