@@ -20,6 +20,10 @@ DOTS = 170
 """The resolution of figures of pictures, in pixels an inch: two for each of a page."""
 
 
+BETWEEN = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
+"""What stands between a value and its half-width."""
+
+
 @dataclass(frozen=True)
 class Fragment:
     """A piece of HTML for a notebook to show, with plain text for everything else."""
@@ -145,7 +149,9 @@ def _folded(shown: Mapping[Any, list[str]]) -> dict[Any, list[str]]:
         host = hosts.get(str(column).removeprefix("± "))
         if host not in (None, column):
             pairs = zip(folded[host], folded.pop(column), strict=True)
-            folded[host] = [value if half == "–" else f"{value} ± {half}" for value, half in pairs]
+            folded[host] = [
+                f"{value}{BETWEEN}{half}".removesuffix(f"{BETWEEN}–") for value, half in pairs
+            ]
     return folded
 
 
