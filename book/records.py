@@ -136,7 +136,7 @@ def store_study(name: str, study: Study, data: Path | None, most: int) -> None:
     """Make and store the table of a study."""
     chosen = list(subjects(study, data, most))
     told: dict[str, object] = {"network": "; ".join(subject.network for subject in chosen)}
-    told |= {"images": "; ".join(subject.images for subject in chosen)} | study.told
+    told |= {"images": "; ".join(subject.images for subject in chosen), **study.told}
 
     def make() -> pd.DataFrame:
         return pd.concat([part for s in chosen for part in study.make(s)], ignore_index=True)
