@@ -32,6 +32,7 @@ from studies import (
     interpretable_gradients,
     interpretation,
     opti_cam,
+    transformers,
     vebi,
 )
 from studies.benchmark import (
@@ -53,10 +54,12 @@ FLOWERS = {f"flowers-seed{seed}": seed for seed in SEEDS}
 BOXES = "benchmark.boxes"
 DRAWN = "benchmark.drawn-boxes"
 STUDIES = {f"opti_cam.{name}": study for name, study in opti_cam.STUDIES.items()}
+STUDIES |= {f"opti_cam.{name}": study for name, study in transformers.STUDIES.items()}
 STUDIES |= {f"ca_stream.{name}": study for name, study in ca_stream.STUDIES.items()}
 FOUND = {f"vebi.{name}": study for name, study in elsewhere.STUDIES.items()}
 VEBI = {f"vebi.{name}": study for name, study in vebi.STUDIES.items()}
 VEBI |= {f"vebi.{name}": study for name, study in interpretation.STUDIES.items()} | FOUND
+SHOWN = {"background.attention": transformers.attention}
 GRADIENTS = {f"gradients.{n}": study for n, study in interpretable_gradients.STUDIES.items()}
 REAL = {f"gradients.{name}": study for name, study in gradients_cifar.STUDIES.items()}
 
@@ -101,7 +104,7 @@ def store(
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    names = [*FLOWERS, *NETWORKS, BOXES, DRAWN, *STUDIES, *VEBI, *GRADIENTS, *REAL]
+    names = [*FLOWERS, *NETWORKS, BOXES, DRAWN, *STUDIES, *VEBI, *GRADIENTS, *REAL, *SHOWN]
     parser.add_argument("--set", default="all", choices=["all", *names], help="what to measure")
     parser.add_argument("--method", help="make and keep the maps of one method only")
     parser.add_argument("--images", type=int, help="how many, at most")
@@ -133,7 +136,7 @@ def store_study(name: str, study: Study, data: Path | None, most: int) -> None:
     """Make and store the table of a study."""
     chosen = list(subjects(study, data, most))
     told: dict[str, object] = {"network": "; ".join(subject.network for subject in chosen)}
-    told |= {"images": "; ".join(subject.images for subject in chosen)}
+    told |= {"images": "; ".join(subject.images for subject in chosen), **study.told}
 
     def make() -> pd.DataFrame:
         return pd.concat([part for s in chosen for part in study.make(s)], ignore_index=True)
@@ -167,7 +170,7 @@ def main() -> int:
     asked = [*known, BOXES, DRAWN, *STUDIES] if options.set == "all" else [options.set]
     for name in asked:
         study = STUDIES.get(name)
-        needs_photographs = name in (*NETWORKS, BOXES, DRAWN, *FOUND, *REAL) or bool(
+        needs_photographs = name in (*NETWORKS, BOXES, DRAWN, *FOUND, *REAL, *SHOWN) or bool(
             study and study.photographs
         )
         if data is None and (needs_photographs or options.set == "all"):
@@ -181,6 +184,8 @@ def main() -> int:
         elif name in GRADIENTS:
             facts = {"images": f"{interpretable_gradients.TEST} rendered flowers, test"}
             store(name, ".csv.gz", partial(together, GRADIENTS[name]), facts)
+        elif name in SHOWN:
+            store(name, ".csv.gz", partial(together, SHOWN[name]), {**transformers.TOLD})
         elif name in REAL:
             store(name, ".csv.gz", partial(together, REAL[name]), gradients_cifar.facts())
         elif study is not None:

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from numbers import Real
@@ -18,6 +18,10 @@ QUALITY = 82
 
 DOTS = 170
 """The resolution of figures of pictures, in pixels an inch: two for each of a page."""
+
+
+BETWEEN = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
+"""What stands between a value and its half-width."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ def table(
     formats: str | Mapping[str, str] = ".2f",
     links: Sequence[str] = (),
     sortable: bool = False,
+    compact: bool = False,
 ) -> Fragment:
     """Show a table that can be read aloud, scrolled on a phone and downloaded as CSV.
 
@@ -55,6 +60,9 @@ def table(
         formats: Format specification of floats, for all columns or per column name.
         links: Where the name of each row leads; such a table is of prose, and lines may be broken.
         sortable: Whether the page lets its reader sort by a column and narrow the rows.
+        compact: Whether a half-width, in a column "± metric", stands in the cell of its metric,
+            and the best of each column with an arrow is bold: of the rows that share all names
+            but the last. The CSV keeps the columns.
 
     Returns:
         The table with its download link.
@@ -63,22 +71,26 @@ def table(
         ValueError: If a header is empty or has several levels, a row has no name, or there is not
             one link per row.
     """
+    best = _best(frame) if compact else {}
     frame = _flat(frame)
     by_column = dict.fromkeys(frame, formats) if isinstance(formats, str) else formats
-    texts = [[_cell_text(v, by_column.get(c, ".2f")) for v in frame[c]] for c in frame]
-    numeric = [pd.api.types.is_numeric_dtype(frame[c]) for c in frame]
+    shown = {c: [_cell_text(v, by_column.get(c, ".2f")) for v in frame[c]] for c in frame}
+    if compact:
+        shown = _folded(shown)
+    numeric = [pd.api.types.is_numeric_dtype(frame[c]) for c in shown]
     kinds = [' class="number"' if n else "" for n in numeric]
     head = "".join(
         f'<th scope="col"{kind}>{escape(str(column))}</th>'
-        for column, kind in zip(frame, kinds, strict=True)
+        for column, kind in zip(shown, kinds, strict=True)
     )
-    leading = [escape(text) for text in texts[0]]
+    texts = [_bold(map(escape, cells), best.get(column)) for column, cells in shown.items()]
+    leading = texts[0]
     if links:
         pairs = zip(leading, links, strict=True)
         leading = [f'<a href="{escape(link)}">{text}</a>' for text, link in pairs]
     rows = "".join(
         f'<tr><th scope="row"{kinds[0]}>{first}</th>'
-        + "".join(f"<td{k}>{escape(v)}</td>" for k, v in zip(kinds[1:], rest, strict=True))
+        + "".join(f"<td{k}>{v}</td>" for k, v in zip(kinds[1:], rest, strict=True))
         + "</tr>\n"
         for first, *rest in zip(leading, *texts[1:], strict=True)
     )
@@ -127,6 +139,38 @@ def _flat(frame: pd.DataFrame) -> pd.DataFrame:
     if frame.empty:
         raise ValueError("frame is empty: there is nothing to show")
     return frame
+
+
+def _folded(shown: Mapping[Any, list[str]]) -> dict[Any, list[str]]:
+    """Return texts by column, those of a half-width in the cells of its metric."""
+    hosts = {str(column).rstrip(" ↑↓"): column for column in shown}
+    folded = dict(shown)
+    for column in shown:
+        host = hosts.get(str(column).removeprefix("± "))
+        if host not in (None, column):
+            pairs = zip(folded[host], folded.pop(column), strict=True)
+            folded[host] = [
+                f"{value}{BETWEEN}{half}".removesuffix(f"{BETWEEN}–") for value, half in pairs
+            ]
+    return folded
+
+
+def _best(frame: pd.DataFrame) -> dict[Any, pd.Series]:
+    """Return which rows hold the best value of a column whose header ends in an arrow."""
+    several = frame.index.nlevels > 1
+    outer = pd.factorize(frame.index.droplevel(-1))[0] if several else [0] * len(frame)
+    found = {}
+    for column in frame:
+        extreme = {"↑": "max", "↓": "min"}.get(str(column)[-1:])
+        if extreme:
+            found[column] = frame[column] == frame.groupby(outer)[column].transform(extreme)
+    return found
+
+
+def _bold(cells: Iterable[str], marked: Iterable[bool] | None) -> list[str]:
+    if marked is None:
+        return list(cells)
+    return [f"<b>{text}</b>" if best else text for text, best in zip(cells, marked, strict=True)]
 
 
 def _cell_text(value: object, fmt: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from studies.scoring import batches, ranked, saliency, scored
-from studies.subjects import Subject
+from studies.subjects import LITE, Subject
 from xaibook.variants import selectivity
 from xaibook.wide import from_records
 from xaicore import attribution as methods
@@ -60,6 +60,9 @@ CHEAP = {name: RIVALS[name] for name in ("grad-cam", "grad-cam++", "opti-cam")}
 QUICK: dict[str, Factory] = {**CHEAP, "opti-cam": partial(methods.OptiCAM, preset="fast")}
 """For photographs, where Opti-CAM is optimised many times: in its fast preset."""
 
+STEADY = partial(methods.OptiCAM, preset=replace(PRESETS["fast"], half=False))
+"""The fast preset without bfloat16."""
+
 
 def baselines(subject: Subject) -> Iterator[pd.DataFrame]:
     """Three methods, optimised and judged against two baselines."""
@@ -80,10 +83,10 @@ def baselines(subject: Subject) -> Iterator[pd.DataFrame]:
         yield from_records(found).assign(baseline=baseline, network=subject.name)
 
 
-def comparison(subject: Subject) -> Iterator[pd.DataFrame]:
+def comparison(subject: Subject, rivals: Mapping[str, Factory] = CHEAP) -> Iterator[pd.DataFrame]:
     """The paper's main table, for more images and networks than all methods can explain."""
-    for method, make in {"fake-cam": methods.FakeCAM, **CHEAP}.items():
-        kept = subject.maps(method, make(subject.classifier), "{}")
+    for method, make in {"fake-cam": methods.FakeCAM, **rivals}.items():
+        kept = explained(subject, method, make(subject.classifier))
         maps = saliency(kept["maps"], subject.dataset[0][0].shape[-2:])
         found = evaluate(
             subject.classifier,
@@ -128,7 +131,7 @@ def objectives(
         )
         variant = f"{objective} {normalization}"
         label = "opti-cam" if variant == "mask range" else f"opti-cam {variant}"
-        kept = _explained(subject, label, explain)
+        kept = explained(subject, label, explain)
         yield scored(subject, kept, explain.saliency, variant=variant)
 
 
@@ -139,7 +142,7 @@ def iterations(subject: Subject) -> Iterator[pd.DataFrame]:
         label = "opti-cam" if steps == 100 else f"opti-cam {steps}"
         kept = subject.maps(label, explain, "{}")
         yield scored(subject, kept, method="opti-cam", variant=str(steps))
-    kept = _explained(subject, "opti-cam", QUICK["opti-cam"](subject.classifier))
+    kept = explained(subject, "opti-cam", QUICK["opti-cam"](subject.classifier))
     yield scored(subject, kept, method="opti-cam", variant="fast")
     for method in ("grad-cam", "score-cam"):
         kept = subject.maps(method, RIVALS[method](subject.classifier), "{}")
@@ -151,7 +154,7 @@ def layers(subject: Subject, rivals: Mapping[str, Factory] = CHEAP) -> Iterator[
     for name in LAYERS[type(subject.classifier.net).__name__]:
         classifier = _at(subject.classifier, name)
         for method, make in rivals.items():
-            kept = _explained(subject, f"{method} {name}", make(classifier))
+            kept = explained(subject, f"{method} {name}", make(classifier))
             yield scored(subject, kept, variant=name, method=method)
 
 
@@ -162,7 +165,7 @@ def classes(subject: Subject, rivals: Mapping[str, Factory] = CHEAP) -> Iterator
     for method, make in rivals.items():
         for name, targets in asked.items():
             label = method if name == "true" else f"{method} {name}"
-            kept = _explained(subject, label, make(subject.classifier), targets)
+            kept = explained(subject, label, make(subject.classifier), targets)
             table = scored(subject, kept, variant=name, method=method)
             yield table.assign(predicted=order[:, 0].numpy())
 
@@ -184,7 +187,7 @@ def unnormalised(
     raw = Classifier(network.net, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), network.layer)
     fed = replace(subject, classifier=raw)
     for method, make in {"fake-cam": methods.FakeCAM, **rivals}.items():
-        kept = _explained(fed, f"{method} unnormalised", make(raw))
+        kept = explained(fed, f"{method} unnormalised", make(raw))
         yield scored(fed, kept, variant="unnormalised", method=method)
 
 
@@ -231,7 +234,7 @@ def robustness(subject: Subject) -> Iterator[pd.DataFrame]:
             )
 
 
-def _explained(
+def explained(
     subject: Subject, label: str, explain: Explainer, targets: Tensor | None = None
 ) -> dict[str, Any]:
     """Return kept maps, those of a preset that is not the paper's under a name of their own."""
@@ -260,17 +263,24 @@ class Study:
         make: yields parts of the table for one network and its images.
         flowers: the number of flowers, for each of the book's networks.
         photographs: the number of photographs, by network.
+        told: what else is to be said of the records.
     """
 
     make: Callable[[Subject], Iterator[pd.DataFrame]]
     flowers: int
     photographs: Mapping[str, int]
+    told: Mapping[str, object] = field(default_factory=dict)
 
 
 STUDIES = {
     "real": Study(baselines, 0, {"resnet18": 200}),
     "baselines": Study(baselines, 300, {}),
     "photographs": Study(comparison, 0, {"resnet18": 300, "squeezenet1_0": 300, "resnet50": 100}),
+    "networks": Study(
+        partial(comparison, rivals={**CHEAP, "opti-cam": STEADY}),
+        0,
+        {LITE: 300},
+    ),
     "objectives": Study(objectives, 300, {}),
     "iterations": Study(iterations, 300, {}),
     "layers": Study(layers, 300, {}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from xaicore.attribution import Explainer
 from xaicore.classifier import Classifier, to_pixels
 from xaicore.evaluation.dataset import Truth
 from xaicore.files import replacing
+from xaicore.models.efficientnet_lite import NAME as LITE
+from xaicore.models.efficientnet_lite import PACKAGE, default_classifier
+from xaicore.models.timm import from_timm
 from xaicore.pictures import pictures
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,10 +33,13 @@ SIDE = 224
 CHUNK = 32
 """Images after which maps are put on disk."""
 
+VIT = "vit_tiny_patch16_224"
 WEIGHTS = {
     "resnet18": "resnet18_pqf_small.pt",
     "squeezenet1_0": "squeezenet1_0_deepcompression.pt",
     "resnet50": "resnet50_pqf_large.codes.pth",
+    VIT: "vit_tiny_patch16_224_half.pt",
+    LITE: PACKAGE,
 }
 
 
@@ -62,6 +68,15 @@ class Subject:
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.dataset)  # type: ignore[arg-type]
+
+    def first(self, count: int) -> Subject:
+        """Return the same network with the first images only."""
+        boxes = self.truth.boxes
+        return replace(
+            self,
+            dataset=Subset(self.dataset, range(min(count, len(self)))),
+            truth=Truth(boxes=None if boxes is None else boxes[:count]),
+        )
 
     def maps(
         self,
@@ -119,7 +134,7 @@ def flowers(seed: int, count: int) -> Subject:
 
 def photographs(network: str, data: Path, count: int) -> Subject:
     """The first ImageNet validation images of the folder and a network with compressed weights."""
-    classifier = Classifier.from_torchvision(network, _weights(network, data / "weights"))
+    classifier = _classifier(network, data / "weights")
     if torch.cuda.is_available():
         classifier.cuda()
     folder = data / "imagenet_val1300"
@@ -155,6 +170,14 @@ def real_images() -> Path:
 def say(line: str) -> None:
     """Print a line of progress."""
     print(line, file=sys.stderr, flush=True)
+
+
+def _classifier(network: str, folder: Path) -> Classifier:
+    """A network of torchvision or timm with weights of the folder, or those of a package."""
+    if network == LITE:
+        return default_classifier()
+    build = from_timm if network == VIT else Classifier.from_torchvision
+    return build(network, _weights(network, folder))
 
 
 def _weights(network: str, folder: Path) -> Path:

@@ -10,13 +10,16 @@ import pytest
 import torch
 
 import records
-from studies import benchmark, subjects
+import xaicore as xc
+from studies import benchmark, subjects, transformers
 from studies.boxes import Cropped, in_crop
 from xaibook.chapter import RECORDS, stored
+from xaibook.photographs import PHOTOGRAPHS
 from xaibook.variants import sliced_boxes
 from xaibook.wide import to_records
 from xaicore import attribution as methods
 from xaicore.attribution import METHODS
+from xaicore.evaluation.dataset import Truth
 from xaicore.metrics import MEASURES
 
 ATTENTION = {"raw-attention", "rollout", "tibav"}
@@ -82,12 +85,88 @@ def test_stored_boxes_are_whole_and_drawn_from_the_same_corners():
         assert (same["not clipped"] <= same["right"] + 1e-6).all()
 
 
+def test_the_records_of_a_transformer_are_whole():
+    table, source = stored("opti_cam.transformers")
+    counted = table.groupby("method")["image"].nunique()
+    assert set(counted.index) == {*transformers.METHODS}
+    assert counted.nunique() == 1
+    assert counted.iloc[0] >= 100
+    assert (table.groupby("method").size() == counted).all()
+    assert table[["p", "o", "OM", "LE", "F1", "SP", "EP", "SM"]].notna().all(axis=None)
+    assert table.groupby("image")["p"].nunique().eq(1).all()
+    assert {"settings", "precision", "images", "commit"} <= set(source)
+
+
+def test_networks_are_compared_on_the_same_photographs():
+    names = ("photographs", "networks", "transformers")
+    found = pd.concat([stored(f"opti_cam.{name}")[0] for name in names])
+    rivals = found[found["method"].isin(["fake-cam", "grad-cam", "grad-cam++", "opti-cam"])]
+    shown = rivals.groupby(["network", "method"])["image"].agg(["min", "max", "nunique"])
+    assert len(shown) == 4 * 5
+    assert (shown["min"] == 0).all()
+    assert (shown["max"] == shown["nunique"] - 1).all()
+    assert (shown["nunique"] >= 100).all()
+    true = rivals.drop_duplicates(["network", "image"]).groupby("image")["target"]
+    assert true.nunique().eq(1).all()
+
+
+def test_stored_attention_is_of_photographs_that_may_be_shown():
+    table, _ = stored("background.attention")
+    assert set(table["photograph"]) == set(PHOTOGRAPHS)
+    of_map = table.groupby(["photograph", "method"])
+    assert (of_map.size() == 14 * 14).all()
+    assert of_map["o"].nunique().eq(1).all()
+    attention = table["method"].isin(["raw-attention", "rollout"])
+    assert table.loc[attention, "value"].between(0, 1).all()
+    assert (of_map["value"].sum()[:, "raw-attention"] <= 1).all()
+
+
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     monkeypatch.setattr(subjects, "KEPT", tmp_path / "kept")
     monkeypatch.setattr(benchmark, "CHEAP", {"grad-cam": methods.GradCAM})
     heavy = {"rise": partial(methods.RISE, masks=4), "guided-backprop": methods.GuidedBackprop}
     return replace(benchmark.flower_benchmark(0, 3), heavy=heavy)
+
+
+@pytest.fixture
+def tokens(monkeypatch, tmp_path):
+    """A small random transformer that looks at three flowers, in whose corner the class is."""
+    timm = pytest.importorskip("timm")
+    monkeypatch.setattr(subjects, "KEPT", tmp_path / "kept")
+    monkeypatch.setattr(transformers, "FEWER", 2)
+    for name in ("METHODS", "FOLLOWED"):
+        chosen = {"tibav": methods.TIBAV, "rollout": methods.AttentionRollout}
+        kept = chosen if name == "METHODS" else {"rollout": chosen["rollout"]}
+        monkeypatch.setattr(transformers, name, kept)
+    torch.manual_seed(0)
+    size = {"img_size": 64, "embed_dim": 24, "depth": 2, "num_heads": 2, "num_classes": 9}
+    net = timm.create_model("vit_tiny_patch16_224", **size).eval()
+    classifier = xc.Classifier(net, layer=net.blocks[-1].norm1)
+    truth = Truth(boxes=[torch.tensor([[0.0, 0.0, 32.0, 32.0]])] * 3)
+    return replace(subjects.flowers(0, 3), name="tokens", classifier=classifier, truth=truth)
+
+
+def test_a_transformer_is_masked_placed_and_followed(tokens, monkeypatch):
+    (table,) = transformers.transformer(tokens)
+    assert table.groupby("method").size().to_dict() == {"rollout": 3, "tibav": 3}
+    assert table[["p", "o", "LE", "SP", "seconds"]].notna().all(axis=None)
+    assert (table["seconds"] > 0).all()
+    known = table[["insertion", "deletion"]].notna().all(axis=1)
+    assert (known == (table["method"].eq("rollout") & (table["image"] < 2))).all()
+
+    def fail(*_: object) -> None:
+        raise AssertionError("explained again")
+
+    monkeypatch.setattr(methods.TIBAV, "_raw", fail)
+    (again,) = transformers.transformer(tokens)
+    pd.testing.assert_frame_equal(again, table)
+
+
+def test_the_first_images_of_a_subject_keep_their_boxes(tokens):
+    few = tokens.first(2)
+    assert len(few) == len(few.truth.boxes) == 2
+    assert len(tokens.first(5)) == 3
 
 
 def test_a_benchmark_makes_one_row_per_image_and_map(small):

@@ -82,8 +82,8 @@ class TestCheck:
 class TestTable:
     frame = pd.DataFrame({"method": ["<A>", "B"], "gain": [1.25, math.nan], "n": [3, 4]})
 
-    def soup(self, *arguments):
-        return BeautifulSoup(html.table(*arguments).html, "html.parser")
+    def soup(self, *arguments, **options):
+        return BeautifulSoup(html.table(*arguments, **options).html, "html.parser")
 
     def test_headers_have_a_scope_and_text(self):
         soup = self.soup(self.frame, "toy", "A table.")
@@ -109,6 +109,28 @@ class TestTable:
         with urlopen(link["href"]) as csv:
             back = pd.read_csv(csv)
         pd.testing.assert_frame_equal(back, self.frame)
+
+    def test_a_compact_table_marks_the_best_of_each_group_and_folds_half_widths(self):
+        rows = pd.MultiIndex.from_product([["x", "y"], ["a", "b"]], names=["network", "method"])
+        columns = {"AD ↓": [1.0, 2.0, 8.0, 7.0], "± AD": [0.1, math.nan, 0.3, 0.4]}
+        frame = pd.DataFrame(columns | {"AG ↑": [1.0, 1.0, math.nan, 3.0], "n": 4}, index=rows)
+        soup = self.soup(frame, "toy", "A table.", ".1f", compact=True)
+        assert [th.text for th in soup.select("thead th")] == [*rows.names, "AD ↓", "AG ↑", "n"]
+        assert [td.text.replace("\xa0", " ") for td in soup.select("td.number")[::3]] == [
+            "1.0 ± 0.1",
+            "2.0",
+            "8.0 ± 0.3",
+            "7.0 ± 0.4",
+        ]
+        assert [b.text.replace("\xa0", " ") for b in soup.select("td b")] == [
+            "1.0 ± 0.1",
+            "1.0",
+            "1.0",
+            "7.0 ± 0.4",
+            "3.0",
+        ]
+        with urlopen(soup.find("a")["href"]) as csv:
+            pd.testing.assert_frame_equal(pd.read_csv(csv), frame.reset_index(), check_dtype=False)
 
     def test_a_named_index_becomes_the_row_headers(self):
         soup = self.soup(self.frame.set_index("method"), "toy", "A table.")
