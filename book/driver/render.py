@@ -77,6 +77,7 @@ def _run_jupyter_book(root: Path, output: Path) -> None:
 def inputs_digest(root: Path) -> str:
     """Return the hash of everything the pages are made of."""
     files = [root / "_config.yml", root / "_toc.yml", *root.glob("notebooks/*.ipynb")]
+    files += root.glob("xaicore/**/*.py")
     files += [
         path
         for path in (root / "book").rglob("*")

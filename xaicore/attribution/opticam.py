@@ -143,12 +143,12 @@ class OptiCAM(CAMExplainer):
 
     With :math:`s = n(\mathrm{up}(S))` and the class's logit :math:`g_c`, ``objective`` maximises
 
-    =============  ==================================================================  ============
-    ``"mask"``     :math:`g_c(x \odot s)`                                              eq. 10
-    ``"diff"``     :math:`-|g_c(x) - g_c(x \odot s)|`                                  eq. 19
-    ``"iomask"``   :math:`g_c(x \odot s) - g_c(x \odot (1 - s))`                       eq. F.1
-    ``"iodiff"``   :math:`|g_c(x) - g_c(x \odot (1 - s))| - |g_c(x) - g_c(x \odot s)|` eq. F.2
-    =============  ==================================================================  ============
+    =============  ===================================================================  ========
+    ``"mask"``     :math:`g_c(x \odot s)`                                               eq. 10
+    ``"diff"``     :math:`-|g_c(x) - g_c(x \odot s)|`                                   eq. 19
+    ``"iomask"``   :math:`g_c(x \odot s) - g_c(x \odot (1 - s))`                        eq. F.1
+    ``"iodiff"``   :math:`|g_c(x) - g_c(x \odot (1 - s))| - |g_c(x) - g_c(x \odot s)|`  eq. F.2
+    =============  ===================================================================  ========
 
     and ``normalization`` is what brings a map to ``[0, 1]``, while it is optimised and when it is
     returned:
