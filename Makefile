@@ -16,13 +16,16 @@ export PYTHONDONTWRITEBYTECODE :=
 export SOURCE_DATE_EPOCH := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check lint outputs references portable records colab bench pins clean
+.PHONY: help book pdf test check lint outputs references portable records colab bench pins release clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 book: $(READY) ## Run the chapters that changed and render the book (PROFILE=smoke|book|paper, FRESH=1)
 	@$(RUN) book/build.py --profile $(PROFILE) $(if $(FRESH),--fresh)
+
+pdf: book ## Print the pages into one PDF with bookmarks (needs Chromium)
+	@$(RUN) book/edition.py
 
 test: lint ## Check the code, the packages, the notebooks and the pages
 	@echo "Tests of the packages, of the notebooks against their stored outputs, and of the pages"
@@ -63,8 +66,11 @@ pins: $(READY) ## Choose new versions for constraints.txt
 	  --no-emit-index-url --upgrade -q \
 	  | sed 's/ ;.*//' > constraints.txt
 
+release: lint ## Make wheel and sdist, try each in an empty environment, and tag the version
+	@$(RUN) book/release.py
+
 clean: ## Remove what was built, the environment included
-	@rm -rf _build book/chapters build *.egg-info $(VENV)
+	@rm -rf _build book/chapters build dist *.egg-info $(VENV)
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 with its venv module is needed:" \

@@ -1,7 +1,9 @@
 """The files around the package agree with one another and name no machine."""
 
 import re
+import shlex
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -88,7 +90,10 @@ def test_versions_agree(root, project):
     import xaicore
 
     citation = yaml.safe_load((root / "CITATION.cff").read_text())
-    assert citation["version"] == project["project"]["version"] == xaicore.__version__
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "xaicore.__version__"}
+    assert citation["version"] == xaicore.__version__
+    assert f"## {xaicore.__version__}" in (root / "CHANGELOG.md").read_text()
 
 
 def test_addresses_agree(root, project):
@@ -101,6 +106,40 @@ def test_addresses_agree(root, project):
         cells = nbformat.read(path, as_version=4).cells
         install = next(cell.source for cell in cells if cell.cell_type == "code")
         assert f"git+{REPOSITORY}" in install, path.name
+
+
+WORKFLOWS = ["tests", "book", "colab"]
+
+
+@pytest.mark.parametrize("kind", ["workflows", "issue-forms"])
+def test_what_github_reads_keeps_its_schema(root, kind):
+    folder = ".github/workflows" if kind == "workflows" else ".github/ISSUE_TEMPLATE"
+    files = [path for path in (root / folder).glob("*.yml") if path.name != "config.yml"]
+    command = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        f"vendor.github-{kind}",
+    ]
+    run = subprocess.run([*command, *files], capture_output=True, text=True)
+    assert files
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_workflows_run_commands_that_exist(root, name):
+    jobs = yaml.safe_load((root / ".github/workflows" / f"{name}.yml").read_text())["jobs"]
+    commands = [s["run"] for job in jobs.values() for s in job["steps"] if "run" in s]
+    targets = set(re.findall(r"^([a-z]+):", (root / "Makefile").read_text(), re.MULTILINE))
+    for command in commands:
+        program, *words = shlex.split(command)
+        if program == "make":
+            assert {word for word in words if "=" not in word} <= targets, command
+        else:
+            assert [program, words[0]] == ["python", "-m"], command
+            assert words[1] in {"pip", "pytest"}, command
+            assert all((root / word).exists() for word in words if word.startswith("tests/"))
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "book/how_to_run.md", ".ci/run"])
