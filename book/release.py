@@ -22,7 +22,7 @@ def main() -> int:
         return 1
     dist = ROOT / "dist"
     rmtree(dist, ignore_errors=True)
-    uv("build", "--out-dir", dist, ROOT)
+    uv("build", "--quiet", "--out-dir", dist, ROOT)
     made = sorted(dist.glob("xaicore-*"))
     uv("tool", "run", "twine", "check", "--strict", *made)
     for file in made:
