@@ -4,6 +4,8 @@ from xaicore.attribution import *
 from xaicore.classifier import Classifier as Classifier
 from xaicore.evaluation.api import evaluate as evaluate
 from xaicore.evaluation.dataset import Truth as Truth
+from xaicore.evaluation.findings import Findings as Findings
+from xaicore.evaluation.findings import read_findings as read_findings
 from xaicore.evaluation.folder import read_records as read_records
 from xaicore.evaluation.tables import paired_difference as paired_difference
 from xaicore.evaluation.tables import summarize as summarize

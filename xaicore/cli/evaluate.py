@@ -35,7 +35,7 @@ FAILED = 1
 
 def run(options: argparse.Namespace) -> int:
     """Run, and say how it ended; the exit code is 1 if images failed."""
-    planned = _plan(options)
+    planned = plan(options)
     if options.dry_run:
         if started().first:
             print(*getattr(planned.items.dataset, "notes", ()), sep="\n", flush=True)
@@ -62,7 +62,8 @@ def run(options: argparse.Namespace) -> int:
     return FAILED if failed else 0
 
 
-def _plan(options: argparse.Namespace) -> Run:
+def plan(options: argparse.Namespace) -> Run:
+    """Return the run that the options describe; nothing is measured yet."""
     metrics = named(words(options.metrics))
     if not is_function(options.images):
         _check_truth(options, metrics)

@@ -160,6 +160,8 @@ def _report(commands: Any) -> None:
     parser.set_defaults(run=_later("report"))
     parser.add_argument("folder", type=Path, help="the folder of the run")
     parser.add_argument("--reference", help="the method to compare with; default: the first")
+    parser.add_argument("--by", help="the metric that chooses the pictures; default: the first")
+    parser.add_argument("--no-pictures", action="store_true", help="explain no picture again")
     parser.add_argument("-o", "--output", type=Path, help="where to write; default: FOLDER/report")
 
 

@@ -304,6 +304,27 @@ MEASURES = table(
 )
 """Every measure of a map, by name, in the order of the tables."""
 
+ASKS = {
+    "AD": "how much of the probability is lost when only the map is shown",
+    "AG": "how much of the probability that was missing is gained",
+    "AI": "how often the probability rises",
+    "insertion": "how soon the probability comes as the first pixels do",
+    "deletion": "how soon the probability goes as the first pixels do",
+    "OM": "how often the class or its box is wrong",
+    "LE": "how often the box of the map misses the object",
+    "SM": "how tightly the map crops what the network needs",
+    "F1": "how well the box of the map fits the object",
+    "SP": "how often the highest point lies in the box",
+    "EP": "how much of the map lies in the box",
+    "IoU-AUC": "how well the map fits the mask, over all thresholds",
+    "RMA": "how much of the map lies in the mask",
+    "RRA": "how many of the highest pixels lie in the mask",
+    "AOPC": "how far the probability falls as patches are removed",
+    "MS": "how far the map moves when the image hardly does",
+    "ADCC": "whether the map is faithful, coherent and simple at once",
+}
+"""The question that each answers, for who reads a table."""
+
 
 def usual(*given: str) -> tuple[str, ...]:
     """Return the measures that are taken unasked, with ``CURVES``, ``BOXES``, ``MASKS`` given."""

@@ -129,7 +129,7 @@ def test_a_folder_becomes_a_table(
     assert "minus grad-cam" in printed.out
     written = sorted(file.name for file in (tmp_path / "run" / "report").iterdir())
     names = ["differences.csv", "failures.csv", "intervals.png", "report.html"]
-    assert written == [*names, "summary.csv", "summary.tex"]
+    assert written == [*names, "summary.csv", "summary.parquet", "summary.tex"]
     summary = pd.read_csv(tmp_path / "run" / "report" / "summary.csv", index_col="method")
     means = records[records["metric"] == "EP"].groupby("method")["value"].mean()
     assert summary.loc["Grad-CAM", "EP ↑"] == pytest.approx(100 * means["grad-cam"])
