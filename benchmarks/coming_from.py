@@ -246,7 +246,7 @@ def tables(stored: dict[str, Any]) -> dict[str, str]:
         rows = [row for row in stored["rows"] if row["library"] == library]
         if rows:
             lines = [
-                f"| `{row['theirs']}` | `{row['ours']}` | {row['apart']:.0e} | {row['differs'] + ' ' * bool(row['differs'])}|"
+                f"| `{row['theirs']}` | `{row['ours']}` | {row['apart']:.0e} | {row['differs']} |"
                 for row in rows
             ]
             head = f"| {library} {stored['versions'][library]} | xaicore | apart | what differs |"

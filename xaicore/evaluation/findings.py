@@ -18,7 +18,7 @@ from xaicore.evaluation.folder import Folder
 from xaicore.evaluation.tables import as_table, heading, paired_difference, summarize
 from xaicore.evaluation.tally import shift, told
 from xaicore.html import typeset
-from xaicore.metrics.measures import ASKS, MEASURES
+from xaicore.metrics.measures import ASKS, MEASURES, in_per_cent
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Findings:
         """The network, the number of images, and the folder, if there was one."""
         words = pairwise(shlex.split(self.manifest["command"]))
         named = [given for option, given in words if option == "--images"]
-        place = f" of {Path(named[-1]).name or named[-1]}" if named else ""
+        place = f" of {'/'.join(Path(named[-1]).parts[-2:])}" if named else ""
         count = self.manifest["data"]["images"]
         return f"{self.manifest['model']['network']} on {count} images{place}"
 
@@ -111,6 +111,27 @@ class Findings:
         found = pd.concat(parts, names=["method"])
         order = list(self.records["metric"].unique())
         return as_table(found.reindex(order, level="metric"), plot.labels())
+
+    @cached_property
+    def compared(self) -> pd.DataFrame:
+        """The same as it is read, a difference and its half-width in one cell; empty if alone."""
+        wide = self.differences
+        columns = [name for name in wide if not name.startswith("±")]
+        texts = {
+            name: [
+                f"{typeset(float(mean), '+.2f')} ± {half:.2f}"
+                for mean, half in zip(wide[name], wide[f"± {name[:-2]}"], strict=True)
+            ]
+            for name in columns
+        }
+        return pd.DataFrame(texts, wide.index)
+
+    @property
+    def unit(self) -> str:
+        """What the numbers are."""
+        own = [name for name in self.records["metric"].unique() if not in_per_cent(name)]
+        but = f", but for {' and '.join(own)}" if own else ""
+        return f"per cent{but}; ± is the half-width of the 95 % interval over images"
 
     @cached_property
     def seconds(self) -> pd.DataFrame:

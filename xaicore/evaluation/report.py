@@ -6,7 +6,6 @@ from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from xaicore import plot
@@ -15,7 +14,6 @@ from xaicore.evaluation.folder import writing
 from xaicore.evaluation.tables import heading
 from xaicore.files import replacing
 from xaicore.html import picture, table
-from xaicore.metrics.measures import MEASURES, in_per_cent
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -26,6 +24,7 @@ table { border-collapse: collapse; margin: 1rem 0 0.3rem; }
 caption { text-align: left; padding-bottom: 0.4rem; }
 th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid #8886; text-align: left; }
 td { font-variant-numeric: tabular-nums; }
+code { overflow-wrap: anywhere; }
 .number { text-align: right; }
 .xc-scroll { overflow-x: auto; }
 figure { margin: 1.5rem 0; overflow-x: auto; }
@@ -47,8 +46,6 @@ REASONS = 20
 ABREAST = 3
 """How many plots stand in a row."""
 
-OWN = " and ".join(name for name in MEASURES if not in_per_cent(name))
-UNIT = f"per cent, but for {OWN}; ± is the half-width of the 95 % interval over images"
 LOPSIDED = "where it would leave 0 to 100, both ends of a bootstrap's are given"
 
 
@@ -71,7 +68,7 @@ def _written(found: Findings, folder: Path, sheet: Figure | None) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     texts: dict[str, Callable[[], str]] = {
         "summary.csv": lambda: found.means.to_csv(float_format="%.6g"),
-        "summary.tex": lambda: _latex(found.shown),
+        "summary.tex": lambda: _latex(found),
         "differences.csv": lambda: found.differences.to_csv(float_format="%.6g"),
         "failures.csv": found.failures.to_csv,
         "report.html": lambda: page(found, sheet),
@@ -106,12 +103,11 @@ def bars(found: Findings) -> Figure:
 def as_text(found: Findings) -> str:
     """Return the report as it is printed: differences first, which the same images make sharp."""
     parts = ["\n".join([found.title, found.state, *found.remarks])]
-    counts, differences, failures = found.counts, found.differences, found.failures
+    counts, differences, failures = found.counts, found.compared, found.failures
     if len(differences):
         parts.append(f"minus {found.reference}, on the same images:")
-        formats = {name: form.format for name, form in _signed(differences).items()}
-        parts.append(differences.to_string(formatters=formats))
-    parts += [f"{UNIT}; {LOPSIDED}:", found.shown.to_string()]
+        parts.append(differences.to_string())
+    parts += [f"{found.unit}; {LOPSIDED}:", found.shown.to_string()]
     parts += ["ranks, shared where no difference is sure:", found.ranks.to_string()]
     if len(counts):
         parts += ["the images behind each mean:", counts.to_string()]
@@ -124,17 +120,12 @@ def as_text(found: Findings) -> str:
     return "\n\n".join(parts)
 
 
-def _signed(differences: pd.DataFrame) -> dict[str, str]:
-    """How each column of a table of differences is written: a sign, but for half-widths."""
-    return {name: "{:.2f}" if name.startswith("±") else "{:+.2f}" for name in differences}
-
-
-def _latex(means: pd.DataFrame) -> str:
+def _latex(found: Findings) -> str:
     signs = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "−": "$-$"}
-    text = means.to_latex(escape=True)
+    text = found.shown.to_latex(escape=True)
     for sign, command in signs.items():
         text = text.replace(sign, command)
-    return f"% \\usepackage{{booktabs}}; {UNIT}\n{text}"
+    return f"% \\usepackage{{booktabs}}; {found.unit}\n{text}"
 
 
 def page(found: Findings, sheet: Figure | None = None) -> str:
@@ -163,19 +154,18 @@ def body(found: Findings, sheet: Figure | None = None) -> str:
 def _sections(found: Findings, sheet: Figure | None) -> list[str]:
     """The tables and figures in the order in which they are read."""
     parts = []
-    differences, failures = found.differences, found.failures
+    differences, failures = found.compared, found.failures
     if len(differences):
-        signs = {name: form[2:-1] for name, form in _signed(differences).items()}
-        caption = f"Difference to {found.reference} on the same images, {UNIT}."
-        parts += ["<h2>Differences</h2>", table(differences, "differences", caption, signs).html]
+        caption = f"Difference to {found.reference} on the same images, {found.unit}."
+        parts += ["<h2>Differences</h2>", table(differences, "differences", caption).html]
     ties = "Ranks by each measure; methods of which none is surely better share one."
     alt = "Bars with intervals: the mean of every metric for every method, as in the table."
     parts += [
         "<h2>Ranks</h2>",
         table(found.ranks, "ranks", ties).html,
         "<h2>Means</h2>",
-        table(found.shown, "summary", f"Means, {UNIT}; {LOPSIDED}.").html,
-        picture(bars(found), f"Means, {UNIT}.", alt).html,
+        table(found.shown, "summary", f"Means, {found.unit}; {LOPSIDED}.").html,
+        picture(bars(found), f"Means, {found.unit}.", alt).html,
     ]
     if len(found.counts):
         parts.append(table(found.counts, "counts", "The images behind each mean.").html)

@@ -72,8 +72,9 @@ def measured(tmp_path_factory) -> Path:
     """Return the folder of a run of the command line."""
     place = tmp_path_factory.mktemp("reported")
     words = (
-        "evaluate --model xaibook.flowers:flower_classifier --images xaibook.flowers:validation_set "
-        "--limit 9 --methods grad-cam,layer-cam,fake-cam --metrics ad,ag --batch-size 9"
+        "evaluate --model xaibook.flowers:flower_classifier "
+        "--images xaibook.flowers:validation_set --limit 9 --batch-size 9 "
+        "--methods grad-cam,layer-cam,fake-cam --metrics ad,ag"
     )
     command = [*words.split(), "--out", str(place / "a run")]
     with pytest.MonkeyPatch.context() as patch:
@@ -119,6 +120,6 @@ def test_findings_show_themselves_in_a_notebook(measured):
 
 def test_the_title_names_the_folder(measured):
     found = xc.read_findings(measured)
-    command = shlex.join(["xaicore", "evaluate", "--images", "/data/a val", "--model", "x"])
+    command = shlex.join(["xaicore", "evaluate", "--images", "/data/birds/a val", "--model", "x"])
     moved = xc.Findings({**found.manifest, "command": command}, found.records, found.reference)
-    assert moved.title.endswith("on 9 images of a val")
+    assert moved.title.endswith("on 9 images of birds/a val")
