@@ -112,7 +112,7 @@ def _run(line: str) -> None:
     command, _, otherwise = line.partition(" || ")
     program, *words = shlex.split(command)
     if program == "python":
-        runpy.run_path(words[0], run_name="__main__")
+        _run_python(words)
         return
     assert program == "xaicore", line
     code = main(words)
@@ -120,3 +120,14 @@ def _run(line: str) -> None:
     if otherwise:
         assert shlex.split(otherwise)[0] == "echo", line
         print(*(word.replace("$?", str(code)) for word in shlex.split(otherwise)[1:]))
+
+
+def _run_python(words: list[str]) -> None:
+    """Run a file, or a module after ``-m``, with its arguments."""
+    module = words[0] == "-m"
+    name, *given = words[module:]
+    before, sys.argv = sys.argv, [name, *given]
+    try:
+        (runpy.run_module if module else runpy.run_path)(name, run_name="__main__")
+    finally:
+        sys.argv = before

@@ -89,6 +89,7 @@ PREPARED: dict[str, Callable[[Path], dict[str, Any]]] = {
     "README.md": photographs,
     "book/how_to_run.md": own,
     "book/how_to_xrays.md": shared,
+    "book/coming_from.md": own,
     "book/how_to_own_network.md": photographs,
     "book/how_to_hugging_face.md": photographs,
     "notebooks/interpretable_gradients.ipynb": flowers,
