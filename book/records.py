@@ -32,6 +32,7 @@ from studies import (
     interpretable_gradients,
     interpretation,
     opti_cam,
+    shape_bias,
     silhouettes,
     transformers,
     translation,
@@ -65,6 +66,7 @@ SHOWN = {"background.attention": transformers.attention}
 GRADIENTS = {f"gradients.{n}": study for n, study in interpretable_gradients.STUDIES.items()}
 TRANSLATED = {f"translation.{name}": study for name, study in translation.STUDIES.items()}
 TINTED = {f"translation.{name}": study for name, study in silhouettes.STUDIES.items()}
+TINTED |= {f"translation.{name}": study for name, study in shape_bias.STUDIES.items()}
 TRANSLATED |= TINTED
 REAL = {f"gradients.{name}": study for name, study in gradients_cifar.STUDIES.items()}
 

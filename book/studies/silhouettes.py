@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from studies.subjects import real_images
 from studies.vebi import kept
-from xaibook.data import find_data
 from xaibook.flowers.network import SmallResNet
 from xaibook.translation.model import Pair
 from xaibook.translation.training import Weights, learn_to_translate, pretrain
@@ -50,7 +49,7 @@ class Shapes(NamedTuple):
 
 def digits() -> Shapes:
     """Return threes and eights of MNIST."""
-    file = np.load(_data() / "small" / "mnist.npz")
+    file = np.load(real_images() / "small" / "mnist.npz")
     images, labels = _grey(file["x_train"]), torch.from_numpy(file["y_train"]).long()
     others, of = _grey(file["x_test"]), torch.from_numpy(file["y_test"]).long()
     kinds = 3, 8
@@ -61,7 +60,7 @@ def digits() -> Shapes:
 
 def garments() -> Shapes:
     """Return sneakers and ankle boots of Fashion-MNIST: 70 of each to learn from, 20 to test."""
-    file = np.load(_data() / "small" / "fashion_mnist_900.npz")
+    file = np.load(real_images() / "small" / "fashion_mnist_900.npz")
     images, labels = _grey(file["x"]), torch.from_numpy(file["y"]).long()
     kinds = 7, 9
     of = {kind: images[labels == kind] for kind in range(10)}
@@ -72,11 +71,7 @@ def garments() -> Shapes:
 
 
 SETS: Mapping[str, Callable[[], Shapes]] = {"MNIST": digits, "Fashion-MNIST": garments}
-VARIANTS = {
-    "full": Weights(),
-    "no GAN": Weights(gan=0),
-    "no similarity": Weights(similarity=0),
-}
+VARIANTS = {"full": Weights(), "no GAN": Weights(gan=0)}
 
 
 def tint(grey: Tensor, seed: int) -> Tensor:
@@ -198,13 +193,6 @@ def compared(source: Tensor, made: Tensor, reads: SmallResNet, wanted: int) -> p
 
 def _grey(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).float().view(-1, 28, 28) / 255
-
-
-def _data() -> Path:
-    folder = find_data()
-    if folder is None:
-        raise FileNotFoundError("no real images: set XAICORE_DATA to their folder")
-    return folder
 
 
 STUDIES: Mapping[str, Callable[[], Iterator[pd.DataFrame]]] = {"silhouettes": silhouettes}

@@ -256,6 +256,8 @@ def _conflict(seed: int) -> pd.DataFrame:
     for name, (images, domains) in sets.items():
         labels = torch.cat([torch.full((len(x),), y) for x, y in zip(images, domains, strict=True)])
         classifier = shape_classifier(torch.cat(images), labels, seed)
+        if seed == 0 and name in STORED:
+            save_weights(classifier.net, WEIGHTS / f"translation-{STORED[name]}.pt")
         for domain, some in enumerate(shown()):
             agrees = warm(some) == (domain == 0)
             right = by_shape(classifier, some.images, domain)
@@ -265,7 +267,7 @@ def _conflict(seed: int) -> pd.DataFrame:
 
 
 def steps() -> Iterator[pd.DataFrame]:
-    """The losses along step 3; stores the pair that the book shows, and pictures of every variant."""
+    """The losses along step 3; stores the pair that the book shows, and what all variants make."""
     yield kept("translation.steps", _steps, 4)
 
 
@@ -308,8 +310,12 @@ STUDIES: Mapping[str, Callable[[], Iterator[pd.DataFrame]]] = {
     "steps": steps,
 }
 
+STORED = {"cues agree": "colour", "with translations": "shape"}
+"""The classifiers that the book shows, by what they learnt on: the cue that they decide by."""
+
 PAIRED = f"{scenes.PAIRS} rendered flowers in both domains, test"
 IMAGES = dict.fromkeys(STUDIES, PAIRED) | {
+    "shape_bias": "pictures of Geirhos et al., shape and texture of two categories",
     "silhouettes": "400 threes and 400 eights of MNIST, 20 sneakers and 20 boots of Fashion-MNIST",
 }
 """What the studies look at, those of silhouettes too."""

@@ -50,8 +50,8 @@ class Adam(Recipe):
         )
 
 
-STEP_1 = Adam(epochs=10, learning_rate=3e-3)
-STEP_2 = {"warm": Adam(epochs=7, learning_rate=2e-3), "independent": STEP_1}
+STEP_1 = Adam(epochs=8, learning_rate=3e-3)
+STEP_2 = {"warm": Adam(epochs=5, learning_rate=2e-3), "independent": STEP_1}
 STEP_3 = Adam(epochs=3, learning_rate=1e-3, betas=(0.5, 0.99))
 """Recipes for 3,000 pictures a domain, 93 batches an epoch."""
 
