@@ -17,8 +17,7 @@ from xaicore.training.loop import fit
 
 GREY = (0.5, 0.5, 0.5)
 WIDTHS, STRIDES = (16, 32, 64), (2, 1, 1)
-EPOCHS = 3
-BATCH = 64
+BATCH, STEPS = 64, 140
 
 
 def warm(shown: Pictures) -> Tensor:
@@ -41,8 +40,7 @@ def shape_classifier(images: Tensor, domains: Tensor, seed: int = 0) -> Classifi
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = SmallResNet(2, WIDTHS, STRIDES)
-    steps = EPOCHS * 3000 // BATCH
-    epochs = max(1, round(steps / (len(images) // BATCH)))
+    epochs = max(1, round(STEPS / (len(images) // BATCH)))
     fit(net, 2 * images - 1, domains, epochs, seed, batch_size=BATCH)
     return Classifier(net.eval(), GREY, GREY, layer="stages.2", classes=("round", "pointed"))
 

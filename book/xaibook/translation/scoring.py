@@ -25,7 +25,8 @@ def regions(source: Tensor, answer: Tensor) -> dict[str, Tensor]:
 
     Returns:
         ``"core"``: petal in both; ``"gone"``: only in the source; ``"new"``: only in the answer;
-        ``"rest"``: in neither. Pixels on an edge are in none of them.
+        ``"rest"``: in neither. Pixels on an edge are in none of them. Pointed petals lie within
+        round ones: one way next to nothing is new, the other way next to nothing goes.
     """
     return {
         "core": (source == 1) & (answer == 1),
