@@ -28,7 +28,7 @@ from xaibook.translation.probes import (
     disentanglement,
 )
 from xaibook.translation.scenes import DOMAINS, Pictures
-from xaibook.translation.scoring import Task, floors, mean_in, round_trip, spread, tasks
+from xaibook.translation.scoring import Task, explained, floors, mean_in, round_trip, spread, tasks
 from xaibook.translation.trained import WEIGHTS
 from xaibook.translation.training import Batch, Weights, learn_to_translate, pretrain
 from xaicore.files import write_tensors
@@ -63,6 +63,9 @@ VARIANTS = {
 
 TRADE = (0.0, 0.5, 2.0, 5.0)
 """Weights of the similarity loss."""
+
+MEASURED = ["outline", "shape", "colour", "rest", "cycle", "R2", "spread"]
+"""What is stored of the scores; the last two are of all pictures together."""
 
 EVERY = 20
 """Steps between two pictures of step 3."""
@@ -152,8 +155,18 @@ def scores() -> Iterator[pd.DataFrame]:
     for seed in SEEDS:
         for name, variant in VARIANTS.items():
             make = partial(scored_variant, variant, seed, name)
-            yield kept(f"translation.scores {name} {seed}", make, 4)
-        yield kept(f"translation.scores bounds {seed}", partial(bounds, seed), 4)
+            yield shortened(kept(f"translation.scores {name} {seed}", make))
+        bound = kept(f"translation.scores bounds {seed}", partial(bounds, seed))
+        yield from (shortened(own) for _, own in bound.groupby(["network", "variant"], sort=False))
+
+
+def shortened(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what is stored of scores: to three decimals, and R² in the place of the deviation."""
+    parts = []
+    for _, own in table.groupby("network", sort=False):
+        colour, deviation = (torch.tensor(own[name].to_numpy()) for name in ("colour", "deviation"))
+        parts.append(own.assign(R2=round(explained(colour, deviation), 4)))
+    return pd.concat(parts)[["network", "variant", "image", *MEASURED]].round(3)
 
 
 def scored_variant(variant: Variant, seed: int, name: str) -> pd.DataFrame:
@@ -167,7 +180,7 @@ def trade() -> Iterator[pd.DataFrame]:
     tried |= {"palette": Variant(Weights(similarity=1.0, kind="palette"))}
     for name, variant in tried.items():
         make = partial(scored_variant, variant, 0, name)
-        yield kept(f"translation.trade {name}", make, 4)
+        yield shortened(kept(f"translation.trade {name}", make))
 
 
 def _trade(similarity: float) -> Variant:

@@ -37,11 +37,17 @@ def shape_classifier(images: Tensor, domains: Tensor, seed: int = 0) -> Classifi
     Returns:
         The classifier; the layer a CAM looks at has maps of 8x8.
     """
+    classifier = new_classifier(seed)
+    epochs = max(1, round(STEPS / (len(images) // BATCH)))
+    fit(classifier.net, 2 * images - 1, domains, epochs, seed, batch_size=BATCH)
+    return classifier.eval()
+
+
+def new_classifier(seed: int = 0) -> Classifier:
+    """Return an untrained classifier whose weights the seed decides."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = SmallResNet(2, WIDTHS, STRIDES)
-    epochs = max(1, round(STEPS / (len(images) // BATCH)))
-    fit(net, 2 * images - 1, domains, epochs, seed, batch_size=BATCH)
     return Classifier(net.eval(), GREY, GREY, layer="stages.2", classes=("round", "pointed"))
 
 

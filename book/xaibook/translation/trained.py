@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
+from xaibook.translation.conflict import new_classifier
 from xaibook.translation.judge import Judge
 from xaibook.translation.model import VAE, Pair
+from xaicore.classifier import Classifier
+from xaicore.files import read_tensors
 from xaicore.weights import load_weights
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -32,3 +38,26 @@ def load_judge() -> Judge:
     judge = Judge()
     load_weights(judge, WEIGHTS / "translation-judge.pt")
     return judge.eval()
+
+
+def load_classifier(cue: str) -> Classifier:
+    """Return a classifier of petals' shapes that decides by one cue.
+
+    Args:
+        cue: ``"colour"``: it learnt where colour and shape told the same; ``"shape"``: it learnt on
+            translations, too.
+    """
+    classifier = new_classifier()
+    load_weights(classifier.net, WEIGHTS / f"translation-{cue}.pt")
+    return classifier
+
+
+def pictures() -> dict[str, Tensor]:
+    """Return what trained pairs made of the first eight test flowers, pixels in [0, 1].
+
+    Returns:
+        By ``"VARIANT: forth"`` and ``"VARIANT: back"`` and ``"similarity WEIGHT"``, pixels
+        ``(8, 3, 32, 32)``; by ``"steps"``, those along step 3, ``(steps, 8, 3, 32, 32)``.
+    """
+    stored = read_tensors(WEIGHTS / "translation-pictures.pt")
+    return {name: pixels.to(torch.float32) / 255 for name, pixels in stored.items()}
