@@ -44,7 +44,7 @@ def decisions(network: str) -> pd.DataFrame:
     rows = []
     with torch.inference_mode():
         for images, *_ in DataLoader(Subset(found, wanted), BATCH):
-            p = classifier.probability(classifier(images))
+            p = classifier(images).softmax(1)
             by_group = torch.stack([p[:, group].mean(1) for group in groups.values()], 1)
             rows += by_group.argmax(1).tolist()
     decided = [list(groups)[i] for i in rows]

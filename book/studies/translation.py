@@ -175,11 +175,10 @@ def scored_variant(variant: Variant, seed: int, name: str) -> pd.DataFrame:
 
 
 def trade() -> Iterator[pd.DataFrame]:
-    """Shape against colour over the weight of the similarity loss, and over what it compares."""
-    tried = {f"{weight:g}": _trade(weight) for weight in TRADE}
-    tried |= {"palette": Variant(Weights(similarity=1.0, kind="palette"))}
-    for name, variant in tried.items():
-        make = partial(scored_variant, variant, 0, name)
+    """Shape against colour over the weight of the similarity loss."""
+    for weight in TRADE:
+        name = f"{weight:g}"
+        make = partial(scored_variant, _trade(weight), 0, name)
         yield shortened(kept(f"translation.trade {name}", make))
 
 
@@ -232,7 +231,7 @@ def confounded() -> Iterator[pd.DataFrame]:
 
 def _confounded() -> pd.DataFrame:
     a, b = apart()
-    count = min(len(a), len(b))
+    count = min(len(a.images), len(b.images))
     images = a.images[:count], b.images[:count]
     folder = KEPT / "translation confounded"
     folder.mkdir(parents=True, exist_ok=True)

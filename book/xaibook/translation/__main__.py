@@ -46,7 +46,8 @@ def train(options: argparse.Namespace) -> None:
         save_weights(train_judge(), options.output)
         return
     weights = Weights(kind=options.kind, similarity=options.similarity)
-    weights = replace(weights, **dict.fromkeys(options.without, 0.0))
+    for loss in options.without:
+        weights = replace(weights, **{loss: 0.0})  # type: ignore[arg-type]
     device, folder = device_named(options.device), options.progress
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

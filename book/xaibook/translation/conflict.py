@@ -17,7 +17,7 @@ from xaicore.training.loop import fit
 
 GREY = (0.5, 0.5, 0.5)
 WIDTHS, STRIDES = (16, 32, 64), (2, 1, 1)
-BATCH, STEPS = 64, 140
+BATCH, STEPS = 64, 300
 
 
 def warm(shown: Pictures) -> Tensor:

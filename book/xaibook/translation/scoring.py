@@ -149,8 +149,7 @@ def floors(task: Task, others: Tensor) -> dict[str, Tensor]:
         one.
     """
     source = task.source.images
-    small = [F.avg_pool2d(x, 2).flatten(1) for x in (source, others)]
-    nearest = others[torch.cdist(*small).argmin(1)]
+    nearest = others[nearest_of(source, others)]
     generator = torch.Generator().manual_seed(0)
     return {
         "unchanged": source,
@@ -159,6 +158,12 @@ def floors(task: Task, others: Tensor) -> dict[str, Tensor]:
         "nearest, colours moved": recoloured(nearest, source),
         "random": others[torch.randint(len(others), (len(source),), generator=generator)],
     }
+
+
+def nearest_of(images: Tensor, others: Tensor) -> Tensor:
+    """Return which other picture is nearest to each by its means of 2x2 pixels, ``(B,)``."""
+    small, fewer = (F.avg_pool2d(x, 2).flatten(1) for x in (images, others))
+    return torch.cdist(small, fewer).argmin(1)
 
 
 def recoloured(images: Tensor, like: Tensor) -> Tensor:
