@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader, Subset
 from torchvision.transforms import v2
 
 from studies.subjects import SIDE, WEIGHTS, real_images
@@ -43,7 +42,8 @@ def decisions(network: str) -> pd.DataFrame:
     classifier = Classifier.from_torchvision(network, data / "weights" / WEIGHTS[network])
     rows = []
     with torch.inference_mode():
-        for images, *_ in DataLoader(Subset(found, wanted), BATCH):
+        for first in range(0, len(wanted), BATCH):
+            images = torch.stack([found[i][0] for i in wanted[first : first + BATCH]])
             p = classifier(images).softmax(1)
             by_group = torch.stack([p[:, group].mean(1) for group in groups.values()], 1)
             rows += by_group.argmax(1).tolist()
