@@ -1,4 +1,4 @@
-"""Real shapes translated: digits and garments in one colour, before another; no answer is known."""
+"""Real shapes translated: digits in one colour, on paper of another; no answer is known."""
 
 from __future__ import annotations
 
@@ -59,19 +59,7 @@ def digits() -> Shapes:
     return Shapes((first, second), (one, two), kinds, images[:6000], labels[:6000])
 
 
-def garments() -> Shapes:
-    """Return sneakers and ankle boots of Fashion-MNIST: 70 of each to learn from, 20 to test."""
-    file = np.load(real_images() / "small" / "fashion_mnist_900.npz")
-    images, labels = _grey(file["x"]), torch.from_numpy(file["y"]).long()
-    kinds = 7, 9
-    of = {kind: images[labels == kind] for kind in range(10)}
-    first, second = (of[kind][:70] for kind in kinds)
-    one, two = (of[kind][70:] for kind in kinds)
-    learnt = torch.cat([of[kind][:70] for kind in range(10)])
-    return Shapes((first, second), (one, two), kinds, learnt, torch.arange(700) // 70)
-
-
-SETS: Mapping[str, Callable[[], Shapes]] = {"MNIST": digits, "Fashion-MNIST": garments}
+SETS: Mapping[str, Callable[[], Shapes]] = {"MNIST": digits}
 
 
 def tint(grey: Tensor, seed: int) -> Tensor:
@@ -140,7 +128,7 @@ def reader(shapes: Shapes) -> SmallResNet:
 
 
 def silhouettes() -> Iterator[pd.DataFrame]:
-    """Digits and garments, translated with all losses."""
+    """Threes and eights, translated with all losses."""
     for name, make in SETS.items():
         yield kept(f"translation.silhouettes {name}", partial(measured, name, make), 4)
 
