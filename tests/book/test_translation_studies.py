@@ -88,6 +88,17 @@ def test_the_stored_pair_makes_the_stored_pictures():
     assert set(kept) == both | {"steps", *(f"similarity {w:g}" for w in translation.TRADE)}
 
 
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("", 1_200_000), ("-judge", 250_000), ("-colour", 200_000), ("-shape", 200_000)],
+)
+def test_weight_files_are_small_half_precision_and_safe(name, most):
+    path = translation.WEIGHTS / f"translation{name}.pt"
+    assert path.stat().st_size <= most
+    state = torch.load(path, weights_only=True)
+    assert {v.dtype for v in state.values() if v.is_floating_point()} == {torch.float16}
+
+
 def test_the_stored_pair_translates():
     task = scoring.tasks(*(scenes.paired(shape, 64) for shape in scenes.DOMAINS), load_judge())
     pair = load_pair()
