@@ -178,9 +178,15 @@ def main() -> int:
     asked = [*known, BOXES, DRAWN, *STUDIES] if options.set == "all" else [options.set]
     for name in asked:
         study = STUDIES.get(name)
-        needs_photographs = name in (*NETWORKS, BOXES, DRAWN, *FOUND, *REAL, *TINTED, *SHOWN) or bool(
-            study and study.photographs
-        )
+        needs_photographs = name in (
+            *NETWORKS,
+            BOXES,
+            DRAWN,
+            *FOUND,
+            *REAL,
+            *TINTED,
+            *SHOWN,
+        ) or bool(study and study.photographs)
         if data is None and (needs_photographs or options.set == "all"):
             print("no real images: set XAICORE_DATA to their folder", file=sys.stderr)
             return 2
