@@ -32,7 +32,10 @@ from studies import (
     interpretable_gradients,
     interpretation,
     opti_cam,
+    shape_bias,
+    silhouettes,
     transformers,
+    translation,
     vebi,
 )
 from studies.benchmark import (
@@ -61,6 +64,10 @@ VEBI = {f"vebi.{name}": study for name, study in vebi.STUDIES.items()}
 VEBI |= {f"vebi.{name}": study for name, study in interpretation.STUDIES.items()} | FOUND
 SHOWN = {"background.attention": transformers.attention}
 GRADIENTS = {f"gradients.{n}": study for n, study in interpretable_gradients.STUDIES.items()}
+TRANSLATED = {f"translation.{name}": study for name, study in translation.STUDIES.items()}
+TINTED = {f"translation.{name}": study for name, study in silhouettes.STUDIES.items()}
+TINTED |= {f"translation.{name}": study for name, study in shape_bias.STUDIES.items()}
+TRANSLATED |= TINTED
 REAL = {f"gradients.{name}": study for name, study in gradients_cifar.STUDIES.items()}
 
 
@@ -105,6 +112,7 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     names = [*FLOWERS, *NETWORKS, BOXES, DRAWN, *STUDIES, *VEBI, *GRADIENTS, *REAL, *SHOWN]
+    names += TRANSLATED
     parser.add_argument("--set", default="all", choices=["all", *names], help="what to measure")
     parser.add_argument("--method", help="make and keep the maps of one method only")
     parser.add_argument("--images", type=int, help="how many, at most")
@@ -170,9 +178,15 @@ def main() -> int:
     asked = [*known, BOXES, DRAWN, *STUDIES] if options.set == "all" else [options.set]
     for name in asked:
         study = STUDIES.get(name)
-        needs_photographs = name in (*NETWORKS, BOXES, DRAWN, *FOUND, *REAL, *SHOWN) or bool(
-            study and study.photographs
-        )
+        needs_photographs = name in (
+            *NETWORKS,
+            BOXES,
+            DRAWN,
+            *FOUND,
+            *REAL,
+            *TINTED,
+            *SHOWN,
+        ) or bool(study and study.photographs)
         if data is None and (needs_photographs or options.set == "all"):
             print("no real images: set XAICORE_DATA to their folder", file=sys.stderr)
             return 2
@@ -186,6 +200,9 @@ def main() -> int:
             store(name, ".csv.gz", partial(together, GRADIENTS[name]), facts)
         elif name in SHOWN:
             store(name, ".csv.gz", partial(together, SHOWN[name]), {**transformers.TOLD})
+        elif name in TRANSLATED:
+            facts = {"images": translation.IMAGES[name.removeprefix("translation.")]}
+            store(name, ".csv.gz", partial(together, TRANSLATED[name]), facts)
         elif name in REAL:
             store(name, ".csv.gz", partial(together, REAL[name]), gradients_cifar.facts())
         elif study is not None:

@@ -65,7 +65,7 @@ class Recipe:
     schedule: str = "one-cycle"
     patience: int | None = None
 
-    def optimizer(self, net: nn.Module) -> torch.optim.SGD:
+    def optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
         """Return the optimiser of a network's parameters."""
         return torch.optim.SGD(
             net.parameters(),
@@ -75,7 +75,7 @@ class Recipe:
             nesterov=self.nesterov,
         )
 
-    def scheduler(self, optimizer: torch.optim.SGD, steps: int) -> LRScheduler:
+    def scheduler(self, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
         """Return the schedule of the learning rate; an epoch has so many steps."""
         total = self.epochs * steps
         if self.schedule == "one-cycle" and total > 1:

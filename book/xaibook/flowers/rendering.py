@@ -122,6 +122,7 @@ class Layout:
         palette: The colours in which the label is written, which distractors use as well.
         palette_share: Share of the small distractors that take a palette colour.
         leaf_share: Share of the flowers whose stem bears a leaf.
+        petals: Smallest and largest number of petals of a flower that is not ``ray``.
     """
 
     radius: tuple[float, float]
@@ -132,6 +133,7 @@ class Layout:
     palette: tuple[str, ...]
     palette_share: float
     leaf_share: float = 0.7
+    petals: tuple[int, int] = (5, 6)
 
 
 class Picture(NamedTuple):
@@ -159,6 +161,8 @@ class Scene:
         clutter: Seed of background, distractors, occluder, light and noise.
         removed: Parts that are not drawn.
         cleared: Objects of the background that are not drawn, by their number in drawing order.
+        backdrop: A plain colour in the place of the background, and no leaf across the head; None
+            draws both.
     """
 
     flower: Flower
@@ -169,6 +173,7 @@ class Scene:
     clutter: int
     removed: frozenset[str] = field(default_factory=frozenset)
     cleared: frozenset[int] = field(default_factory=frozenset)
+    backdrop: RGB | None = None
 
     def recolour(self, part: str, colour: str | RGB) -> Scene:
         """Return the scene with one part in another colour.
@@ -224,6 +229,20 @@ class Scene:
         canvas = self._draw(size)
         return np.stack([canvas.shown(len(PARTS) + 1 + i) for i in range(canvas.objects)])
 
+    def geometry(self) -> dict[str, float]:
+        """Return how the flower stands: what is drawn by chance and has no colour.
+
+        Returns:
+            ``x`` and ``y`` of the head's middle, ``radius`` of the head and ``disc`` of the centre
+            in shares of the width; ``cos`` and ``sin`` of the turn of the petals, which repeats
+            itself from petal to petal; and the direction of the ``stem`` in radians.
+        """
+        pose = _flower_pose(chance(self.pose, Component.POSE), self.layout)
+        turn, (dx, dy) = pose.petals * pose.turn, pose.spine[-1] - pose.spine[0]
+        placed = {"x": pose.position[0], "y": pose.position[1], "radius": pose.radius}
+        turned = {"cos": np.cos(turn), "sin": np.sin(turn), "stem": np.arctan2(dy, dx)}
+        return {name: float(v) for name, v in (placed | {"disc": pose.disc} | turned).items()}
+
     def render(self, size: int = 64) -> Picture:
         """Draw the scene; about 3 ms at 64 pixels.
 
@@ -243,16 +262,21 @@ class Scene:
         if size < MINIMUM_SIZE:
             raise ValueError(f"size must be at least {MINIMUM_SIZE} pixels, not {size}")
         pose = _flower_pose(chance(self.pose, Component.POSE), self.layout)
-        canvas = _Canvas(
-            _background(chance(self.clutter, Component.BACKGROUND), size), self.cleared
-        )
+        canvas = _Canvas(self._ground(size), self.cleared)
         _draw_distractors(canvas, chance(self.clutter, Component.DISTRACTORS), self.layout)
         if self.rival is not None and "rival" not in self.removed:
             rival_pose = _rival_pose(chance(self.pose, Component.RIVAL_POSE), self.layout, pose)
             _draw_rival(canvas, self.rival, rival_pose, self.paint)
         _draw_flower(canvas, self.flower, pose, self.paint, self.removed)
-        _draw_occluder(canvas, chance(self.clutter, Component.OCCLUDER), pose)
+        if self.backdrop is None:
+            _draw_occluder(canvas, chance(self.clutter, Component.OCCLUDER), pose)
         return canvas
+
+    def _ground(self, size: int) -> Pixels:
+        """Return what lies behind everything."""
+        if self.backdrop is None:
+            return _background(chance(self.clutter, Component.BACKGROUND), size)
+        return np.full((size, size, 3), colour_value(self.backdrop), np.uint8)
 
 
 def _check_part(part: str) -> None:
@@ -371,7 +395,7 @@ def _pose_at(rng: np.random.Generator, layout: Layout, position: Points, radius:
         tilt=tilt,
         turn=rng.uniform(0, 2 * np.pi),
         sway=rng.normal(0, 0.05, 12),
-        petals=int(rng.integers(5, 7)),
+        petals=int(rng.integers(*layout.petals, endpoint=True)),
         rays=int(rng.integers(9, 13)),
         disc=radius * rng.uniform(*layout.disc),
         spine=(1 - t) ** 2 * position + 2 * t * (1 - t) * bend + t**2 * tip,
