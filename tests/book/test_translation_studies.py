@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from studies import silhouettes, translation
+from studies.benchmark import SEEDS
 from xaibook.chapter import stored
 from xaibook.translation import load_judge, load_pair, scenes, scoring
 from xaibook.translation.trained import load_classifier, pictures
@@ -122,8 +123,7 @@ def test_seeds_variants_and_pictures_are_whole():
     sizes = table.groupby(["network", "variant"]).size()
     assert (sizes == scenes.PAIRS).all()
     assert not table.duplicated(["network", "variant", "image"]).any()
-    _, source = stored("translation.scores")
-    ways = {f"{way}-seed{seed}" for way in ("forth", "back") for seed in source["seeds"]}
+    ways = {f"{way}-seed{seed}" for way in ("forth", "back") for seed in SEEDS}
     assert set(table["network"]) == ways
     assert set(sizes.groupby("network").size()) == {len(sizes) // len(ways)}
 
