@@ -67,18 +67,12 @@ def test_the_architecture_names_what_exists(root):
 
 
 def resolve(name: str) -> object:
-    """Return the module, or the attribute of a module, that a dotted name means."""
-    module, _, rest = name, "", ""
-    while True:
-        try:
-            it = importlib.import_module(module)
-            break
-        except ModuleNotFoundError:
-            module, _, last = module.rpartition(".")
-            rest = f"{last}.{rest}".rstrip(".")
-    for part in filter(None, rest.split(".")):
-        it = getattr(it, part)
-    return it
+    """Return what a dotted name means: an attribute of its package, else a module in it."""
+    package, _, last = name.rpartition(".")
+    if not package:
+        return importlib.import_module(name)
+    outer = resolve(package)
+    return getattr(outer, last) if hasattr(outer, last) else importlib.import_module(name)
 
 
 def test_rooms_are_drawn_as_they_import(root, monkeypatch):
