@@ -46,8 +46,9 @@ def to_grid(tensor: Tensor, size: Sequence[int]) -> Tensor:
 
     Args:
         tensor: tokens ``(B, N, K)``, or a feature map with channels last ``(B, h, w, K)`` or first
-            ``(B, K, h, w)``. The last two are told apart by the aspect of the image: channels are
-            first, unless these axes cannot be a grid of it, or the other two are one exactly.
+            ``(B, K, h, w)``. The last two are told apart by the image: the axes that halving it
+            again and again gives are the grid. If both or neither are, channels are first, unless
+            the aspect of these axes cannot be the image's, or that of the other two is, exactly.
         size: the size of the image, ``(H, W)``.
 
     Raises:
@@ -61,8 +62,12 @@ def to_grid(tensor: Tensor, size: Sequence[int]) -> Tensor:
             "a feature map has shape (B, K, h, w), (B, h, w, K) or (B, N, K), "
             f"not {tuple(tensor.shape)}: choose a spatial layer"
         )
-    first, last = (_distortion(tensor.shape[i : i + 2], size) for i in (2, 1))
+    grids = [tensor.shape[i : i + 2] for i in (2, 1)]
+    first, last = (_distortion(grid, size) for grid in grids)
+    halved_first, halved_last = (_halved(grid, size) for grid in grids)
     channels_last = last < first and (last == 0 or first > 1)
+    if halved_first != halved_last:
+        channels_last = halved_last
     return tensor.permute(0, 3, 1, 2) if channels_last else tensor
 
 
@@ -88,6 +93,15 @@ def from_grid(grid: Tensor, original: Tensor) -> Tensor:
             return torch.cat([prefix, patches], dim=1)
     raise ValueError(
         f"a grid {tuple(grid.shape)} does not come from a tensor {tuple(original.shape)}"
+    )
+
+
+def _halved(grid: Sequence[int], size: Sequence[int]) -> bool:
+    """Return whether strides of two make a grid of the image, each side rounded up or down."""
+    strides = (2**i for i in range(max(size).bit_length()))
+    return any(
+        all(side // s <= cells <= -(-side // s) for cells, side in zip(grid, size, strict=True))
+        for s in strides
     )
 
 

@@ -103,7 +103,7 @@ def _curve(
     What is ``seen`` already of these images, by the channels that they keep, is not run again.
     """
     device = classifier.mean.device
-    resolve_targets(targets, features.W.new_empty(len(targets), features.W.shape[1]))
+    resolve_targets(targets, features.W.new_zeros(len(targets), features.W.shape[1]))
     places = _places(features)[:, targets].T
     for k in counts:
         kept = places >= k

@@ -93,3 +93,9 @@ def test_few_channels_are_not_taken_for_a_height(channels: int) -> None:
     for size, grid in (((9, 8), (5, 4)), ((225, 224), (8, 7)), ((31, 30), (4, 4))):
         tensor = torch.rand(2, channels, *grid)
         assert torch.equal(to_grid(tensor, size), tensor)
+
+
+def test_a_grid_of_halved_sides_is_one_though_other_axes_have_the_aspect_exactly() -> None:
+    first = torch.rand(2, 6, 8, 10)  # 15 × 20 halved; 6 × 8 has its aspect exactly
+    assert to_grid(first, (15, 20)) is first
+    assert to_grid(first.permute(0, 2, 3, 1), (15, 20)).shape == (2, 6, 8, 10)

@@ -14,7 +14,8 @@ from tests.networks import classifier
 from tests.xaicore.evaluation.subject import Some
 from xaicore import metrics
 from xaicore.attribution import GradCAM
-from xaicore.evaluation.report import Findings
+from xaicore.evaluation.findings import Findings
+from xaicore.evaluation.report import bars
 from xaicore.evaluation.tables import as_table, summarize
 from xaicore.metrics import MEASURES, Measure
 from xaicore.metrics.measures import (
@@ -53,7 +54,7 @@ def test_a_row_is_all_that_a_measure_needs(
     assert list(as_table(summary, {})) == ["toy ↓", "± toy"]
     report = Findings({"data": {"images": 4}}, found, "m")
     assert list(report.means) == ["toy ↓", "± toy"]
-    assert [ax.get_xlabel() for ax in report.figure().axes] == ["toy ↓"]
+    assert [ax.get_xlabel() for ax in bars(report).axes] == ["toy ↓"]
 
 
 def test_a_measure_on_request_is_measured_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
