@@ -17,6 +17,7 @@ from torchvision import models
 
 import xaicore as xc
 from tests.networks import QUICK
+from tests.xaicore.inputs.subjects import Halves
 from xaicore.attribution import METHODS
 from xaicore.classifier import Classifier
 
@@ -138,18 +139,6 @@ class TestActivation:
 
     def test_two_things_in_one_picture_do_not_compete(self):
         """Both classes are surely there; the map of one hides the other, and nothing is gained."""
-
-        class Halves(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.feat = nn.Conv2d(3, 2, 1, bias=False)
-                nn.init.constant_(self.feat.weight, 1 / 3)
-
-            def forward(self, x: Tensor) -> Tensor:
-                f = self.feat(x)
-                left, right = f[:, 0, :, :8].mean((1, 2)), f[:, 1, :, 8:].mean((1, 2))
-                return torch.stack([8 * left - 3, 8 * right - 3, -5 + 0 * left], 1)
-
         net = Halves().eval()
         model = Classifier(net, (0, 0, 0), (1, 1, 1), "feat", activation="sigmoid")
         shown, maps = torch.ones(1, 3, 16, 16), torch.zeros(1, 1, 16, 16)
