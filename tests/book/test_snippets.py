@@ -91,8 +91,13 @@ PREPARED: dict[str, Callable[[Path], dict[str, Any]]] = {
     "book/how_to_run.md": own,
     "book/how_to_xrays.md": shared,
     "book/coming_from.md": own,
-    "book/how_to_own_network.md": photographs,
-    "book/how_to_hugging_face.md": photographs,
+    **dict.fromkeys(
+        (
+            f"book/how_to_{page}.md"
+            for page in ("photograph", "layer", "own_network", "hugging_face", "train", "trouble")
+        ),
+        photographs,
+    ),
     "notebooks/interpretable_gradients.ipynb": flowers,
 }
 """What a reader of a page has; of others nothing."""
