@@ -29,6 +29,10 @@ class AblationCAM(CAMExplainer):
 
     Raises:
         ValueError: ``batch_size`` is not positive.
+
+    Example:
+        >>> xc.AblationCAM(model)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "ablation-cam"

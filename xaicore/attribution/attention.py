@@ -31,6 +31,10 @@ class RawAttention(Explainer):
 
     It is the same for every class. Cost: one forward, with attention computed explicitly. Source:
     Dosovitskiy et al., ICLR 2021; the baseline "RawAtt" of the Opti-CAM paper.
+
+    Example:
+        >>> xc.RawAttention(tokens)(pictures, targets).shape
+        torch.Size([2, 1, 32, 32])
     """
 
     name = "raw-attention"
@@ -52,6 +56,10 @@ class AttentionRollout(Explainer):
 
     The rows of :math:`A`, hence of :math:`\hat A`, sum to 1. It is the same for every class. Cost:
     one forward, with attention computed explicitly. Source: Abnar and Zuidema, ACL 2020.
+
+    Example:
+        >>> xc.AttentionRollout(tokens)(pictures, targets).shape
+        torch.Size([2, 1, 32, 32])
     """
 
     name = "rollout"
@@ -83,6 +91,10 @@ class TIBAV(Explainer):
     products for each linear layer, not one. A quotient by a sum that nearly cancels amplifies
     rounding: float32 agrees with float64 to about 1 % of the map's range. Source: Chefer, Gur and
     Wolf, CVPR 2021.
+
+    Example:
+        >>> xc.TIBAV(tokens)(pictures, targets).shape
+        torch.Size([2, 1, 32, 32])
     """
 
     name = "tibav"

@@ -80,6 +80,10 @@ class CAM(CAMExplainer):
 
     It exists only where the logits are a linear layer on the averaged features; this is checked on
     every call. Cost: one forward. Source: Zhou et al., CVPR 2016.
+
+    Example:
+        >>> xc.CAM(model)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "cam"
@@ -110,6 +114,10 @@ class GradCAM(CAMExplainer):
     Args:
         classifier: the network.
         rectified: whether the map is its positive part.
+
+    Example:
+        >>> xc.GradCAM(model)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "grad-cam"
@@ -135,6 +143,10 @@ class GradCAMPlusPlus(CAMExplainer):
     at least 2 wherever the numerator is not zero, so no small number is added to either, unlike in
     the implementations in use. Negative activations, which the paper does not have, are left out of
     the sum. Cost: that of Grad-CAM. Source: Chattopadhay et al., WACV 2018.
+
+    Example:
+        >>> xc.GradCAMPlusPlus(model)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "grad-cam++"
@@ -156,6 +168,10 @@ class XGradCAM(CAMExplainer):
 
     A channel that sums to zero has weight zero. Cost: that of Grad-CAM. Source: Fu et al., BMVC
     2020.
+
+    Example:
+        >>> xc.XGradCAM(model)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "xgrad-cam"
@@ -175,6 +191,10 @@ class LayerCAM(CAMExplainer):
     .. math:: S^c = \mathrm{relu}\Big(\sum_k \mathrm{relu}(g^k) \odot A^k\Big)
 
     Cost: that of Grad-CAM. Source: Jiang et al., IEEE TIP 2021.
+
+    Example:
+        >>> xc.LayerCAM(model)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "layer-cam"
@@ -192,6 +212,10 @@ class HiResCAM(CAMExplainer):
 
     The positive part is taken as in Grad-CAM, whose map it equals under global average pooling and
     a linear layer. Cost: that of Grad-CAM. Source: Draelos and Carin, 2020.
+
+    Example:
+        >>> xc.HiResCAM(model)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "hires-cam"

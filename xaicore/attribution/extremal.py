@@ -71,6 +71,10 @@ class ExtremalPerturbation(Explainer):
 
     Raises:
         ValueError: a number is out of its range.
+
+    Example:
+        >>> xc.ExtremalPerturbation(model, iterations=2)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "extremal-perturbation"

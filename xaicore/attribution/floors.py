@@ -35,6 +35,10 @@ class FakeCAM(Floor):
 
     It keeps nearly the whole image, so a metric that it wins does not measure explanation.
     Cost: nothing. Source: Poppi et al., CVPR Workshops 2021.
+
+    Example:
+        >>> xc.FakeCAM(model)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "fake-cam"
@@ -54,6 +58,10 @@ class Noise(Floor):
     Args:
         classifier: the classifier, in evaluation mode.
         seed: of the noise; another one for each image gives independent noise.
+
+    Example:
+        >>> xc.Noise(model)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "noise"
@@ -80,6 +88,10 @@ class Centre(Floor):
 
     Raises:
         ValueError: ``sigma`` is not positive.
+
+    Example:
+        >>> xc.Centre(model)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "centre"
@@ -102,6 +114,10 @@ class Edges(Floor):
     """The edges of each image: the length of the Sobel gradient of its luminance.
 
     The image is continued by its border pixels, so the border is no edge. Cost: nothing.
+
+    Example:
+        >>> xc.Edges(model)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "edges"
@@ -120,6 +136,10 @@ class Colour(Floor):
     """How far each pixel's colour is from the mean colour of its image.
 
     Cost: nothing.
+
+    Example:
+        >>> xc.Colour(model)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "colour"

@@ -89,6 +89,10 @@ class Saliency(PixelGradient):
     .. math:: S^c = \max_{\text{colour}} \Big| \frac{\partial y_c}{\partial x} \Big|
 
     Cost: one forward, one backward. Source: Simonyan et al., ICLR Workshops 2014.
+
+    Example:
+        >>> xc.Saliency(model)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "saliency"
@@ -107,6 +111,10 @@ class InputXGradient(PixelGradient):
         \frac{\partial y_c}{\partial x}\Big)
 
     Cost: one forward, one backward. Source: Shrikumar et al., 2016.
+
+    Example:
+        >>> xc.InputXGradient(model)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "input-x-gradient"
@@ -128,6 +136,10 @@ class GuidedBackprop(PixelGradient):
 
     Raises:
         ValueError: called: no such activation runs, or one for which there is no guided rule.
+
+    Example:
+        >>> xc.GuidedBackprop(model)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "guided-backprop"
@@ -189,6 +201,10 @@ class IntegratedGradients(AveragedGradient):
 
     Raises:
         ValueError: a number is not positive.
+
+    Example:
+        >>> xc.IntegratedGradients(model, steps=8)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "integrated-gradients"
@@ -251,6 +267,10 @@ class SmoothGrad(AveragedGradient):
 
     Raises:
         ValueError: a number is not positive, or ``noise`` is negative.
+
+    Example:
+        >>> xc.SmoothGrad(model, samples=4)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "smoothgrad"
@@ -311,6 +331,10 @@ class GradientShap(AveragedGradient):
 
     Raises:
         ValueError: a number is not positive, or ``noise`` is negative.
+
+    Example:
+        >>> xc.GradientShap(model, samples=4)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "gradient-shap"

@@ -182,6 +182,10 @@ class OptiCAM(CAMExplainer):
     Raises:
         ValueError: a number is out of range, or a name unknown; the message says which.
         TypeError: ``initial`` is no tensor.
+
+    Example:
+        >>> xc.OptiCAM(model, preset="fast")(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "opti-cam"

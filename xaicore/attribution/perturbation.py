@@ -105,6 +105,10 @@ class RISE(Perturbation):
 
     Raises:
         ValueError: a number is out of its range.
+
+    Example:
+        >>> xc.RISE(model, masks=8)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "rise"
@@ -184,6 +188,10 @@ class Occlusion(Perturbation):
 
     Raises:
         ValueError: a number is not positive, the windows leave gaps, or exceed the image.
+
+    Example:
+        >>> xc.Occlusion(model, window=8, stride=8)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "occlusion"

@@ -44,6 +44,10 @@ class ScoreCAM(CAMExplainer):
 
     Raises:
         ValueError: ``score`` is unknown, or ``batch_size`` is not positive.
+
+    Example:
+        >>> xc.ScoreCAM(model)(images, targets).shape
+        torch.Size([2, 1, 16, 16])
     """
 
     name = "score-cam"

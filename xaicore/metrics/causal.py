@@ -56,6 +56,11 @@ class CausalProtocol:
 
     Raises:
         ValueError: ``steps`` is not positive, or the blur is not a kernel size and a sigma.
+
+    Example:
+        >>> quick = xc.metrics.CausalProtocol(steps=8)
+        >>> xc.metrics.insertion_deletion(model, images, left, targets, quick).deletion.shape
+        torch.Size([2, 9])
     """
 
     steps: int | None = None
@@ -135,6 +140,11 @@ def insertion_deletion(
 
     Raises:
         ValueError: an argument cannot be used; the message says why.
+
+    Example:
+        >>> insertion, deletion = xc.metrics.insertion_deletion(model, images, left, targets)
+        >>> xc.metrics.auc(insertion).shape
+        torch.Size([2])
     """
     ends = curve_ends(classifier, images, targets, protocol, batch_size)
     return causal_curves(classifier, images, maps, ends, batch_size)
@@ -165,6 +175,12 @@ def curve_ends(
 
     Raises:
         ValueError: an argument cannot be used; the message says why.
+
+    Example:
+        >>> ends = xc.metrics.curve_ends(model, images, targets)
+        >>> curves = xc.metrics.causal_curves(model, images, left, ends)
+        >>> torch.equal(curves.deletion[:, 0], ends.p_image)
+        True
     """
     checked = check_inputs(classifier, images, targets)
     check_batch_size(batch_size)
@@ -205,6 +221,12 @@ def causal_curves(
 
     Raises:
         ValueError: an argument cannot be used; the message says why.
+
+    Example:
+        >>> ends = xc.metrics.curve_ends(model, images, targets)
+        >>> a, b = (xc.metrics.causal_curves(model, images, m, ends) for m in (left, 1 - left))
+        >>> torch.equal(a.insertion[:, -1], b.insertion[:, -1])  # at the end, the whole image
+        True
     """
     check_inputs(classifier, images, ends.targets)
     check_maps(maps, images)
@@ -234,6 +256,10 @@ def auc(curves: Tensor) -> Tensor:
     """Return the area under curves ``(B, n + 1)`` of equal steps by the trapezoid rule, ``(B,)``.
 
     Its width is 1, so a constant curve has its constant as area.
+
+    Example:
+        >>> xc.metrics.auc(torch.tensor([[0.0, 0.5, 1.0], [1.0, 1.0, 1.0]]))
+        tensor([0.5000, 1.0000])
     """
     return torch.trapezoid(curves, dim=1) / (curves.shape[1] - 1)
 
@@ -275,6 +301,10 @@ def aopc(
 
     Raises:
         ValueError: an argument cannot be used; the message says why.
+
+    Example:
+        >>> xc.metrics.aopc(model, images, left, targets, regions=4, patch=4).shape
+        torch.Size([2])
     """
     checked = check_inputs(classifier, images, targets)
     check_maps(maps, images)

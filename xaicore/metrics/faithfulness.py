@@ -52,6 +52,11 @@ def confidence(
 
     Raises:
         ValueError: images, maps or targets cannot be used; the message says why.
+
+    Example:
+        >>> p, o = xc.confidence(model, images, torch.ones(2, 1, 16, 16), targets)
+        >>> torch.equal(p, o)  # a map of ones keeps the whole image
+        True
     """
     checked = check_inputs(classifier, images, targets)
     check_maps(maps, images)
@@ -63,13 +68,24 @@ def confidence(
 
 
 def average_drop(p: Tensor, o: Tensor) -> Tensor:
-    """Return the share of the confidence that masking loses, ``[p - o]+ / p``; lower is better."""
+    """Return the share of the confidence that masking loses, ``[p - o]+ / p``; lower is better.
+
+    Example:
+        >>> p, o = torch.tensor([0.8, 0.8]), torch.tensor([0.2, 0.9])
+        >>> xc.average_drop(p, o).round(decimals=3)
+        tensor([0.7500, 0.0000], dtype=torch.float64)
+    """
     p, o = check_probabilities(p, o)
     return ratio((p - o).clamp_min(0), p)
 
 
 def average_increase(p: Tensor, o: Tensor) -> Tensor:
-    """Return 1 where masking raises the confidence, ``o > p``, else 0; higher is better."""
+    """Return 1 where masking raises the confidence, ``o > p``, else 0; higher is better.
+
+    Example:
+        >>> xc.average_increase(torch.tensor([0.8, 0.8]), torch.tensor([0.2, 0.9]))
+        tensor([0., 1.], dtype=torch.float64)
+    """
     p, o = check_probabilities(p, o)
     return (o > p).double()
 
@@ -78,6 +94,11 @@ def average_gain(p: Tensor, o: Tensor) -> Tensor:
     """Return the share of the possible gain that masking reaches, ``[o - p]+ / (1 - p)``.
 
     Higher is better. Where ``p = 1`` nothing can be gained: the value is 0.
+
+    Example:
+        >>> p, o = torch.tensor([0.8, 0.8]), torch.tensor([0.2, 0.9])
+        >>> xc.average_gain(p, o).round(decimals=3)
+        tensor([0.0000, 0.5000], dtype=torch.float64)
     """
     p, o = check_probabilities(p, o)
     return ratio((o - p).clamp_min(0), 1 - p)

@@ -52,6 +52,11 @@ def predicted_boxes(maps: Tensor) -> Tensor:
 
     Raises:
         ValueError: the maps cannot be used; the message says why.
+
+    Example:
+        >>> xc.metrics.predicted_boxes(left)  # x0, y0, x1, y1
+        tensor([[ 0.,  0.,  8., 16.],
+                [ 0.,  0.,  8., 16.]], dtype=torch.float64)
     """
     check_maps(maps, maps)
     values = maps.detach().cpu().double()[:, 0]
@@ -76,6 +81,11 @@ def best_iou(maps: Tensor, boxes: Sequence[Tensor]) -> Tensor:
 
     Raises:
         ValueError: maps or boxes cannot be used; the message says why.
+
+    Example:
+        >>> whole = [torch.tensor([[0, 0, 16, 16]])] * 2
+        >>> xc.metrics.best_iou(left, whole)
+        tensor([0.5000, 0.5000], dtype=torch.float64)
     """
     from torchvision.ops import box_iou
 
@@ -93,6 +103,10 @@ def localization_error(iou: Tensor, threshold: float = 0.5) -> Tensor:
     Args:
         iou: the result of ``best_iou``, ``(B,)``.
         threshold: the IoU that must be exceeded.
+
+    Example:
+        >>> xc.metrics.localization_error(torch.tensor([0.4, 0.6]))
+        tensor([1., 0.], dtype=torch.float64)
     """
     return (iou <= threshold).double()
 
@@ -106,6 +120,11 @@ def official_metric(iou: Tensor, correct: Tensor, threshold: float = 0.5) -> Ten
         iou: the result of ``best_iou``, ``(B,)``.
         correct: whether the predicted class is the true one, ``(B,)``.
         threshold: the IoU that must be exceeded.
+
+    Example:
+        >>> iou, correct = torch.tensor([0.6, 0.6]), torch.tensor([True, False])
+        >>> xc.metrics.official_metric(iou, correct)
+        tensor([0., 1.], dtype=torch.float64)
     """
     return 1 - (iou > threshold).double() * correct.cpu().double()
 
@@ -126,6 +145,11 @@ def energy_pointing_game(maps: Tensor, boxes: Sequence[Tensor]) -> Tensor:
 
     Raises:
         ValueError: maps or boxes cannot be used; the message says why.
+
+    Example:
+        >>> top = [torch.tensor([[0, 0, 16, 4]])] * 2
+        >>> xc.metrics.energy_pointing_game(left, top)
+        tensor([0.2500, 0.2500], dtype=torch.float64)
     """
     values, union = _saliency_and_union(maps, boxes)
     return ratio((values * union).sum((1, 2)), values.sum((1, 2)))
@@ -138,6 +162,11 @@ def box_f1(maps: Tensor, boxes: Sequence[Tensor]) -> Tensor:
 
     Against the union of the boxes as in the paper; its code takes the best box. A map of zeros
     scores 0. Arguments, result and errors are those of ``energy_pointing_game``.
+
+    Example:
+        >>> top = [torch.tensor([[0, 0, 16, 4]])] * 2
+        >>> xc.metrics.box_f1(left, top).round(decimals=4)
+        tensor([0.3333, 0.3333], dtype=torch.float64)
     """
     values, union = _saliency_and_union(maps, boxes)
     inside = (values * union).sum((1, 2))
@@ -151,6 +180,11 @@ def standard_pointing_game(maps: Tensor, boxes: Sequence[Tensor]) -> Tensor:
     Where several pixels are most salient it is the share of them in the boxes: the chance that one
     drawn at random hits. So a constant map scores the area of the boxes and not, as in the paper's
     code, always 1. Arguments, result and errors are those of ``energy_pointing_game``.
+
+    Example:
+        >>> top = [torch.tensor([[0, 0, 16, 4]])] * 2
+        >>> xc.metrics.standard_pointing_game(left, top)
+        tensor([0.2500, 0.2500], dtype=torch.float64)
     """
     values, union = _saliency_and_union(maps, boxes)
     maximal = (values == values.amax((1, 2), keepdim=True)).double()
@@ -184,6 +218,13 @@ def box_accuracy(
 
     Raises:
         ValueError: maps or boxes cannot be used; the message says why.
+
+    Example:
+        >>> true = [torch.tensor([[0, 0, 8, 16]])] * 2
+        >>> xc.metrics.box_accuracy(left, true, thresholds=[0.5], deltas=[0.3, 0.9])
+        tensor([[[1., 1.]],
+        <BLANKLINE>
+                [[1., 1.]]], dtype=torch.float64)
     """
     check_maps(maps, maps)
     truth = check_boxes(boxes, maps)
@@ -204,6 +245,11 @@ def max_box_accuracy(table: Tensor) -> float:
 
     Raises:
         ValueError: the table has no image or not three dimensions.
+
+    Example:
+        >>> true = [torch.tensor([[0, 0, 8, 16]])] * 2
+        >>> xc.metrics.max_box_accuracy(xc.metrics.box_accuracy(left, true))
+        1.0
     """
     if table.ndim != 3 or not len(table):
         raise ValueError(f"table must have shape (N, T, D) with N > 0, not {tuple(table.shape)}")
@@ -234,6 +280,10 @@ def saliency_metric(
 
     Raises:
         ValueError: images, maps or targets cannot be used; the message says why.
+
+    Example:
+        >>> xc.metrics.saliency_metric(model, images, left, targets).shape
+        torch.Size([2])
     """
     checked = check_inputs(classifier, images, targets)
     check_maps(maps, images)
@@ -256,6 +306,10 @@ def box_masks(boxes: Sequence[Tensor], maps: Tensor) -> Tensor:
 
     Raises:
         ValueError: the boxes cannot be used; the message says why.
+
+    Example:
+        >>> xc.metrics.box_masks([torch.tensor([[0, 0, 16, 4]])] * 2, left).mean().item()
+        0.25
     """
     H, W = maps.shape[-2:]
     union = torch.zeros(len(maps), 1, H, W, dtype=torch.bool)

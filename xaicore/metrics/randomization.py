@@ -52,6 +52,10 @@ def randomized(
 
     Raises:
         ValueError: there is no such layer, or none that can be drawn anew.
+
+    Example:
+        >>> [name for name, copy in xc.metrics.randomized(model)]
+        ['4', '0']
     """
     groups = _groups(classifier.net, layers)
     for i, (name, _) in enumerate(groups):
@@ -76,6 +80,11 @@ def spearman(maps: Tensor, others: Tensor) -> Tensor:
 
     Raises:
         ValueError: the shapes differ, or a value is not finite.
+
+    Example:
+        >>> ramp = torch.linspace(0, 1, 256).reshape(1, 1, 16, 16)
+        >>> xc.metrics.spearman(ramp, 1 - ramp)
+        tensor([-1.], dtype=torch.float64)
     """
     a, b = (_centred_ranks(t.flatten(1)) for t in _pair(maps, others))
     norm = a.norm(dim=1) * b.norm(dim=1)
@@ -101,6 +110,10 @@ def structural_similarity(maps: Tensor, others: Tensor) -> Tensor:
 
     Raises:
         ValueError: the shapes differ, are too small, or a value is not finite.
+
+    Example:
+        >>> xc.metrics.structural_similarity(left, left)
+        tensor([1., 1.], dtype=torch.float64)
     """
     a, b = _pair(maps, others)
     if min(a.shape[-2:]) < WINDOW:

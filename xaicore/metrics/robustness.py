@@ -53,6 +53,10 @@ def max_sensitivity(
 
     Raises:
         ValueError: an argument cannot be used; the message says why.
+
+    Example:
+        >>> xc.metrics.max_sensitivity(xc.GradCAM(model), images, targets, radius=0)
+        tensor([0., 0.], dtype=torch.float64)
     """
     if radius < 0 or samples < 1:
         raise ValueError(f"radius must be at least 0 and samples 1, not {radius} and {samples}")
@@ -108,6 +112,10 @@ def adcc(
 
     Raises:
         ValueError: an argument cannot be used; the message says why.
+
+    Example:
+        >>> xc.metrics.adcc(xc.GradCAM(model), images, targets).adcc.shape
+        torch.Size([2])
     """
     checked = check_inputs(explainer.classifier, images, targets)
     with torch.no_grad():
@@ -131,6 +139,10 @@ def coherency(maps: Tensor, masked_maps: Tensor) -> Tensor:
     """Return Pearson's correlation of the maps of an image and of the masked image, in ``[0, 1]``.
 
     ``(r + 1) / 2``, and 0 where one of the maps is constant. float64 ``(B,)``, on the CPU.
+
+    Example:
+        >>> xc.metrics.coherency(left, 1 - left)
+        tensor([0., 0.], dtype=torch.float64)
     """
     a, b = (_centred(t) for t in (maps, masked_maps))
     norm = a.norm(dim=1) * b.norm(dim=1)
@@ -139,7 +151,12 @@ def coherency(maps: Tensor, masked_maps: Tensor) -> Tensor:
 
 
 def complexity(maps: Tensor) -> Tensor:
-    """Return the mean saliency of each map, in ``[0, 1]``; float64 ``(B,)``, on the CPU."""
+    """Return the mean saliency of each map, in ``[0, 1]``; float64 ``(B,)``, on the CPU.
+
+    Example:
+        >>> xc.metrics.complexity(left)
+        tensor([0.5000, 0.5000], dtype=torch.float64)
+    """
     return maps.detach().cpu().double().flatten(1).mean(1)
 
 

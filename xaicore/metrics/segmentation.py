@@ -45,6 +45,11 @@ def iou_curve(maps: Tensor, masks: Tensor, thresholds: Sequence[float] = IOU_THR
 
     Raises:
         ValueError: maps, masks or thresholds cannot be used; the message says why.
+
+    Example:
+        >>> xc.metrics.iou_curve(left, left / 2, thresholds=[0.5, 1.0])
+        tensor([[0.5000, 0.5000],
+                [0.5000, 0.5000]], dtype=torch.float64)
     """
     values, coverage = _flat(maps, masks)
     if not thresholds or not all(0 < t <= 1 for t in thresholds):
@@ -68,6 +73,10 @@ def best_threshold(curves: Tensor, thresholds: Sequence[float] = IOU_THRESHOLDS)
 
     Raises:
         ValueError: the curves have no image, or do not fit the thresholds.
+
+    Example:
+        >>> xc.metrics.best_threshold(torch.tensor([[0.2, 0.6], [0.4, 0.6]]), [0.3, 0.7])
+        0.7
     """
     if curves.ndim != 2 or not len(curves) or curves.shape[1] != len(thresholds):
         raise ValueError(
@@ -78,7 +87,12 @@ def best_threshold(curves: Tensor, thresholds: Sequence[float] = IOU_THRESHOLDS)
 
 
 def mask_iou(maps: Tensor, masks: Tensor, threshold: float) -> Tensor:
-    """Return the IoU at one threshold, float64 ``(B,)``; arguments are those of ``iou_curve``."""
+    """Return the IoU at one threshold, float64 ``(B,)``; arguments are those of ``iou_curve``.
+
+    Example:
+        >>> xc.metrics.mask_iou(left, torch.ones_like(left), threshold=0.5)
+        tensor([0.5000, 0.5000], dtype=torch.float64)
+    """
     return iou_curve(maps, masks, (threshold,))[:, 0]
 
 
@@ -98,6 +112,11 @@ def relevance_mass_accuracy(maps: Tensor, masks: Tensor) -> Tensor:
 
     Raises:
         ValueError: maps or masks cannot be used; the message says why.
+
+    Example:
+        >>> constant = torch.ones_like(left)
+        >>> xc.metrics.relevance_mass_accuracy(constant, left)  # the area of the mask
+        tensor([0.5000, 0.5000], dtype=torch.float64)
     """
     values, coverage = _flat(maps, masks)
     return ratio((values * coverage).sum(1), values.sum(1))
@@ -114,6 +133,10 @@ def relevance_rank_accuracy(maps: Tensor, masks: Tensor) -> Tensor:
     pixels over that of the N most covered ones: the mask itself, as a map, scores 1.
 
     Arguments, result and errors are those of ``relevance_mass_accuracy``.
+
+    Example:
+        >>> xc.metrics.relevance_rank_accuracy(left, left)
+        tensor([1., 1.], dtype=torch.float64)
     """
     values, coverage = _flat(maps, masks)
     if not len(values):
@@ -133,6 +156,10 @@ def mask_pointing_game(maps: Tensor, masks: Tensor) -> Tensor:
     Where several pixels are most salient it is the mean over them, and the coverage where a pixel
     is marked in part: the chance that one drawn at random hits. Arguments, result and errors are
     those of ``relevance_mass_accuracy``.
+
+    Example:
+        >>> xc.metrics.mask_pointing_game(left, left)
+        tensor([1., 1.], dtype=torch.float64)
     """
     values, coverage = _flat(maps, masks)
     maximal = (values == values.amax(1, keepdim=True)).double()
@@ -160,6 +187,13 @@ def paired_contrast(maps: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
 
     Raises:
         ValueError: there are not two of each, or they cannot be used; the message says why.
+
+    Example:
+        >>> masks = [left, 1 - left]
+        >>> xc.metrics.paired_contrast(masks, masks)
+        tensor([1., 1.], dtype=torch.float64)
+        >>> xc.metrics.paired_contrast([left, left], masks)  # one map for both questions
+        tensor([0., 0.], dtype=torch.float64)
     """
     if len(maps) != 2 or len(masks) != 2:
         raise ValueError(f"two maps and two masks are compared, not {len(maps)} and {len(masks)}")
