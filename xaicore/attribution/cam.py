@@ -58,6 +58,11 @@ def explain_all(
 
     Returns:
         Saliency ``(B, 1, H, W)`` by the name of the method, as each method gives it alone.
+
+    Example:
+        >>> methods = {"grad": xc.GradCAM(model), "layer": xc.LayerCAM(model)}
+        >>> xc.explain_all(methods, images, targets)["layer"].shape
+        torch.Size([2, 1, 16, 16])
     """
     captures: dict[int, Capture] = {}
     maps = {}
