@@ -279,7 +279,7 @@ STUDIES = {
     "networks": Study(
         partial(comparison, rivals={**CHEAP, "opti-cam": STEADY}),
         0,
-        {LITE: 300},
+        {LITE: 300, "mobilenet_v2": 300},
     ),
     "objectives": Study(objectives, 300, {}),
     "iterations": Study(iterations, 300, {}),

@@ -36,6 +36,7 @@ CHUNK = 32
 VIT = "vit_tiny_patch16_224"
 WEIGHTS = {
     "resnet18": "resnet18_pqf_small.pt",
+    "mobilenet_v2": "mobilenet_v2_quant.pt",
     "squeezenet1_0": "squeezenet1_0_deepcompression.pt",
     "resnet50": "resnet50_pqf_large.codes.pth",
     VIT: "vit_tiny_patch16_224_half.pt",

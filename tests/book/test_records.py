@@ -102,7 +102,7 @@ def test_networks_are_compared_on_the_same_photographs():
     found = pd.concat([stored(f"opti_cam.{name}")[0] for name in names])
     rivals = found[found["method"].isin(["fake-cam", "grad-cam", "grad-cam++", "opti-cam"])]
     shown = rivals.groupby(["network", "method"])["image"].agg(["min", "max", "nunique"])
-    assert len(shown) == 4 * 5
+    assert len(shown) == 4 * 6
     assert (shown["min"] == 0).all()
     assert (shown["max"] == shown["nunique"] - 1).all()
     assert (shown["nunique"] >= 100).all()
