@@ -28,7 +28,7 @@ STYLE = f"""
 .xc-bar s.xc-gain {{ background: {FOR}; }}
 .xc-bar em {{ position: absolute; width: 2px; height: 18px; margin-left: -1px; font-size: 12px;
   line-height: 11px; background: currentColor; }}
-.xc-bar em b {{ position: absolute; left: -20px; width: 42px; text-align: center;
+.xc-bar em b {{ position: absolute; left: -5px; width: 12px; text-align: center;
   font-weight: 400; }}
 .xc-bar em.xc-p {{ top: 11px; }} .xc-bar em.xc-p b {{ bottom: 100%; }}
 .xc-bar em.xc-o {{ top: 11px; }} .xc-bar em.xc-o b {{ top: 100%; }}
