@@ -35,9 +35,10 @@ def svg(figure: Figure) -> str:
 
     A picture stays PNG where that is smaller, as that of a coarse map is.
     """
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "figure", "image.composite_image": False}
     buffer = io.StringIO()
-    with mpl.rc_context(settings):
+    with mpl.rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": "figure", "image.composite_image": False}
+    ):
         unsaid = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", dpi=DOTS, bbox_inches="tight", metadata=unsaid)
     return _PICTURE.sub(_smaller, buffer.getvalue())
@@ -90,7 +91,7 @@ def _smaller(found: re.Match[str]) -> str:
     data = base64.b64decode(found[1])
     image = Image.open(io.BytesIO(data)).convert("RGBA")
     buffer = io.BytesIO()
-    if image.getextrema()[3] == (255, 255):
+    if image.getchannel("A").getextrema() == (255, 255):
         image.convert("RGB").save(buffer, "jpeg", quality=QUALITY, optimize=True)
         if buffer.tell() < len(data):
             return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
