@@ -187,6 +187,27 @@ def test_a_slider_moves_by_keyboard(browser, tmp_path):
     page.close()
 
 
+def test_a_picture_is_chosen_by_list_and_slider(browser, tmp_path):
+    import numpy as np
+
+    from xaibook.chooser import chooser
+
+    frames = {(p, s): np.zeros((4, 4, 3)) for p in ("cat", "dog") for s in ("0", "20")}
+    said = {key: " at ".join(key) for key in frames}
+    shown = chooser(frames, ["picture", "step"], "A map", said, ordered=["step"])
+    path = tmp_path / "chooser.html"
+    path.write_text(f"<!doctype html><title>t</title><h1>t</h1>{shown.html}", encoding="utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.get_by_label("picture").select_option("dog")
+    slider = page.get_by_role("slider", name="step")
+    slider.press("End")
+    assert slider.get_attribute("aria-valuetext") == "20"
+    assert page.locator("img:visible").get_attribute("alt") == "A map (picture: dog, step: 20)"
+    assert page.get_by_role("status").inner_text() == "dog at 20"
+    page.close()
+
+
 def test_a_figure_is_enlarged_by_mouse_and_keyboard_and_scrolls(browser, tmp_path):
     from matplotlib.figure import Figure
 
