@@ -29,6 +29,7 @@ def chooser(
     said: Mapping[tuple[str, ...], str] | None = None,
     ordered: Sequence[str] = (),
     side: int = 320,
+    credit: str = "",
 ) -> Fragment:
     """Show one of many pictures, chosen by two or three selectors, without a kernel.
 
@@ -46,6 +47,7 @@ def chooser(
         said: what is said of each picture, below it.
         ordered: the names of selectors that are sliders, as their choices have an order.
         side: the width of a picture on the page, in pixels.
+        credit: who made the photographs, where there are some.
 
     Returns:
         The selectors and the pictures.
@@ -71,9 +73,10 @@ def chooser(
         _selector(name, options, name in ordered)
         for name, options in zip(names, choices, strict=True)
     )
+    below = f'<p class="xc-credit">Photographs, cut and drawn over: {credit}.</p>' if credit else ""
     return Fragment(
         f'<figure class="xc-frames"><div>{selectors}</div>{images}'
-        f'<output role="status">{escape(said.get(first, ""))}</output></figure>',
+        f'<output role="status">{escape(said.get(first, ""))}</output>{below}</figure>',
         f"{alt} ({', '.join(names)})",
     )
 

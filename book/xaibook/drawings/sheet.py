@@ -19,7 +19,8 @@ NARROW = "@container (max-width: 560px)"
 """When the narrow layout holds."""
 
 BASE = """
-.xc-drawing { container-type: inline-size; font: 13px/1.35 system-ui, sans-serif; color: inherit; }
+.xc-drawing { container-type: inline-size; font: 13px/1.35 system-ui, sans-serif;
+  color: inherit; text-align: left; }
 .xc-drawing figure { margin: 0; }
 .xc-drawing img { display: block; width: 100%; aspect-ratio: 1; height: auto; margin: 0; }
 .xc-drawing small { display: block; font-size: 12px; text-align: center; }
