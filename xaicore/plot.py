@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -34,6 +35,9 @@ OTHER = "#000000"
 
 TILE = 1.25
 """Width and height of a picture in a grid, in inches."""
+
+STRENGTH = 0.75
+"""The opacity of a map's colour over an image where the map is 1."""
 
 FINE = 128
 """A picture of more rows is filtered where it is drawn smaller; one of fewer shows its pixels."""
@@ -76,7 +80,7 @@ def picture(image: Tensor) -> np.ndarray:
     return pixels(channels[:3])
 
 
-def blend(image: Tensor, saliency: Tensor, strength: float = 0.75) -> np.ndarray:
+def blend(image: Tensor, saliency: Tensor, strength: float = STRENGTH) -> np.ndarray:
     """Lay a map over an image: grey where it is low, coloured where it is high.
 
     Args:
@@ -94,6 +98,27 @@ def blend(image: Tensor, saliency: Tensor, strength: float = 0.75) -> np.ndarray
     colour = mpl.colormaps[COLORMAP](values)[..., :3]
     opacity = strength * values[..., None]
     return (1 - opacity) * grey + opacity * colour
+
+
+def points(saliency: Tensor, clip: float = 0.99, widen: int = 3) -> np.ndarray:
+    """Return a map of pixels, of which few hold most, so that it is seen where it stands alone.
+
+    Over an image its specks would be lost. The largest values are drawn alike, the rest is
+    stretched, and each pixel is as wide as its neighbourhood.
+
+    Args:
+        saliency: a map ``(1, H, W)``, not negative.
+        clip: the share of the pixels that stay below the largest value drawn, in ``(0, 1]``.
+        widen: the side of the square over which a pixel spreads its value, odd.
+
+    Returns:
+        A map ``(H, W)`` in ``[0, 1]``, which ``grid`` draws.
+    """
+    if not 0 < clip <= 1 or widen < 1 or widen % 2 == 0:
+        raise ValueError(f"clip must be in (0, 1] and widen odd, not {clip} and {widen}")
+    values = F.max_pool2d(saliency[None].float(), widen, 1, widen // 2)[0]
+    largest = values.flatten().quantile(clip)
+    return pixels((values / largest.where(largest > 0, 1)).clamp(0, 1))
 
 
 def overlay(images: Tensor, maps: Tensor, titles: Sequence[str] | None = None) -> Figure:
@@ -122,15 +147,21 @@ def grid(
     rows: Mapping[str, Sequence[np.ndarray]],
     titles: Sequence[str] | None = None,
     tile: float = TILE,
-    colorbar: bool = False,
+    colorbar: bool | Sequence[str] = False,
 ) -> Figure:
     """Draw rows of pictures; each row is named at its left, each column titled on top.
+
+    The scale of saliency has the colours that are in the figure: those of maps, if maps stand in
+    it, else those of maps over images, from a black one, at its left, to a white one.
 
     Args:
         rows: pictures ``(H, W, 3)``, or maps ``(H, W)`` in ``[0, 1]``, by the name of their row.
         titles: one for each column.
         tile: width of a picture, and its height at most, in inches.
-        colorbar: whether to draw the scale of the saliency at the right.
+        colorbar: whether to draw the scale of saliency at the right, or beside which rows.
+
+    Raises:
+        ValueError: colorbar names a row that is none.
     """
     columns = max(len(pictures) for pictures in rows.values())
     heights = [tile * max(map(_height, pictures)) for pictures in rows.values()]
@@ -140,7 +171,7 @@ def grid(
     for name, pictures, line in zip(rows, rows.values(), axes, strict=True):
         for picture, ax in zip(pictures, line, strict=False):
             filtered = "auto" if len(picture) > FINE else None
-            ax.imshow(picture, vmin=0, vmax=1, interpolation=filtered)
+            ax.imshow(picture, vmin=0, vmax=1, cmap=COLORMAP, interpolation=filtered)
         for ax in line:
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
@@ -148,9 +179,34 @@ def grid(
     for title, ax in zip(titles or [], axes[0], strict=False):
         ax.set_title(title)
     if colorbar:
-        scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), COLORMAP)
-        figure.colorbar(scale, ax=axes, label="saliency", ticks=[0, 0.5, 1], shrink=0.8, pad=0.02)
+        _scale(figure, rows, axes, list(rows) if colorbar is True else colorbar)
     return figure
+
+
+def _scale(
+    figure: Figure,
+    rows: Mapping[str, Sequence[np.ndarray]],
+    axes: np.ndarray,
+    beside: Sequence[str],
+) -> None:
+    """Draw the scale of saliency beside some rows, in the colours that are in them."""
+    if unknown := [name for name in beside if name not in rows]:
+        raise ValueError(f"colorbar names no row: '{unknown[0]}' is none of {', '.join(rows)}")
+    chosen = [place for place, name in enumerate(rows) if name in beside]
+    values = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), COLORMAP)
+    bar = figure.colorbar(
+        values, ax=axes[chosen], label="saliency", ticks=[0, 0.5, 1], shrink=0.8, pad=0.02, aspect=12
+    )
+    if not any(picture.ndim == 2 for name in beside for picture in rows[name]):
+        square = (0, 1, 0, 1)
+        bar.ax.imshow(over_greys(), extent=square, origin="lower", aspect="auto", zorder=2)
+
+
+def over_greys(steps: int = 64) -> np.ndarray:
+    """Return the colours that ``blend`` gives, ``(steps, steps, 3)``: saliency up, grey across."""
+    ramp = torch.linspace(0, 1, steps)
+    greys = ramp.expand(3, steps, steps)
+    return blend(greys, ramp[None, :, None].expand(1, steps, steps))
 
 
 def _height(picture: np.ndarray) -> float:

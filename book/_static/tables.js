@@ -1,3 +1,12 @@
+// A table that is wider than the text may have the margin, if there is one: the theme then folds the contents away. It looks
+// for such tables when the page has loaded, so that they are marked just before.
+window.addEventListener("DOMContentLoaded", () => {
+  for (const box of document.querySelectorAll(".xc-scroll")) {
+    const folded = box.matches(".xc-evidence");
+    if (folded || box.scrollWidth > box.clientWidth + 1) (folded ? box : box.parentElement).classList.add("full-width");
+  }
+}, true);
+
 // Tables that ask for it can be sorted by any column and narrowed to rows that hold some words.
 document.addEventListener("DOMContentLoaded", () => {
   for (const box of document.querySelectorAll(".xc-table.xc-sortable")) {

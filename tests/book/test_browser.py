@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from driver.chapter import chapters
+from xaicore.html import LEGIBLE
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -21,6 +22,25 @@ PAGES = [
     "search",
 ]
 HEIGHT = {1400: 1000, 390: 844}
+SMALLEST = """() => {
+  let smallest = [99, ""];
+  const see = (pixels, what) => { if (pixels < smallest[0]) smallest = [pixels, what]; };
+  for (const drawn of document.querySelectorAll(".xc-scrolled > *")) {
+    const { width } = drawn.getBoundingClientRect();
+    if (!width) continue;
+    const alt = drawn.alt ?? drawn.getAttribute("aria-label");
+    const least = parseFloat(getComputedStyle(drawn).getPropertyValue("--legible"));
+    if (drawn.tagName == "IMG") see(least ? (9 * width) / least : 99, alt);
+    for (const text of drawn.querySelectorAll("text")) {
+      const { a, b } = text.getScreenCTM();
+      see(Math.hypot(a, b) * parseFloat(getComputedStyle(text).fontSize), alt);
+    }
+  }
+  for (const text of document.querySelectorAll(".xc-drawing *"))
+    see(parseFloat(getComputedStyle(text).fontSize), text.textContent);
+  return smallest;
+}"""
+"""The pixels of the smallest type in the figures of a page, and which figure it is in."""
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -95,6 +115,8 @@ def test_page_is_sound(open_page, axe, name, width, scheme):
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
     too_wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert too_wide <= 0
+    small, unread = page.evaluate(SMALLEST)
+    assert small >= LEGIBLE - 0.1, unread
     page.add_style_tag(content=".xc-scroll { background: none !important }")  # or no contrast
     page.evaluate(axe)
     result = page.evaluate("axe.run(document, {preload: false, resultTypes: ['violations']})")
@@ -162,6 +184,93 @@ def test_a_slider_moves_by_keyboard(browser, tmp_path):
     assert slider.get_attribute("aria-valuetext") == "ten"
     page.keyboard.press("End")
     assert page.locator("img:visible").get_attribute("alt") == "A curve (step: twenty)"
+    page.close()
+
+
+def test_a_picture_is_chosen_by_list_and_slider(browser, tmp_path):
+    import numpy as np
+
+    from xaibook.chooser import chooser
+
+    frames = {(p, s): np.zeros((4, 4, 3)) for p in ("cat", "dog") for s in ("0", "20")}
+    said = {key: " at ".join(key) for key in frames}
+    shown = chooser(frames, ["picture", "step"], "A map", said, ordered=["step"])
+    path = tmp_path / "chooser.html"
+    path.write_text(f"<!doctype html><title>t</title><h1>t</h1>{shown.html}", encoding="utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.get_by_label("picture").select_option("dog")
+    slider = page.get_by_role("slider", name="step")
+    slider.press("End")
+    assert slider.get_attribute("aria-valuetext") == "20"
+    assert page.locator("img:visible").get_attribute("alt") == "A map (picture: dog, step: 20)"
+    assert page.get_by_role("status").inner_text() == "dog at 20"
+    page.close()
+
+
+def test_a_figure_is_enlarged_by_mouse_and_keyboard_and_scrolls(browser, tmp_path):
+    from matplotlib.figure import Figure
+
+    from xaibook.vector import inline, svg
+
+    figure = Figure(figsize=(8, 3))
+    figure.subplots().set_title("Twelve", fontsize=12)
+    drawn = inline(svg(figure), "A title", "f0")
+    style, script = (
+        (ROOT / "book/_static" / name).read_text("utf-8") for name in ("custom.css", "figures.js")
+    )
+    path = tmp_path / "figure.html"
+    path.write_text(
+        f"<!doctype html><html data-theme=light><title>t</title><style>{style}</style>"
+        f'<main class="bd-article bd-content"><h1>t</h1><figure>{drawn}</figure></main>'
+        f"<script>{script}</script>",
+        encoding="utf-8",
+    )
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(path.as_uri())
+    assert page.evaluate(SMALLEST)[0] >= LEGIBLE - 0.1
+    box, dialog = page.locator(".xc-scrolled"), page.get_by_role("dialog")
+    assert box.get_attribute("tabindex") == "0"
+    assert "xc-after" in box.get_attribute("class")
+    page.get_by_role("button", name="Enlarge the figure").focus()
+    page.keyboard.press("Enter")
+    large = dialog.locator("svg")
+    assert large.bounding_box()["width"] > box.locator("svg").bounding_box()["width"]
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+    assert page.evaluate("document.activeElement.className") == "xc-open"
+    box.click()
+    dialog.get_by_role("button", name="Close").click()
+    assert not dialog.is_visible()
+    page.close()
+
+
+def test_drawings_fit_wide_and_narrow(browser, tmp_path):
+    import torch
+
+    from xaibook.drawings import anatomy, masking_strip
+
+    image, features = torch.rand(3, 64, 64), torch.rand(12, 8, 8)
+    drawn = [
+        anatomy(image, features, torch.randn(12), "Anatomy", channels=range(8)),
+        masking_strip(image, {"Extremal perturbation": features[:1]}, 0.5, torch.ones(1), "Strip"),
+    ]
+    path = tmp_path / "drawings.html"
+    shown = "".join(f"<div>{fragment.html}</div>" for fragment in drawn)
+    path.write_text(
+        f"<!doctype html><title>t</title><style>body {{ margin: 0 }}</style>{shown}", "utf-8"
+    )
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    heights = []
+    for width in (700, 342):
+        page.set_viewport_size({"width": width, "height": 800})
+        for drawing in page.locator(".xc-drawing").all():
+            inside = drawing.evaluate("d => [...d.querySelectorAll('*')].map(e => e.scrollWidth)")
+            assert max(inside) <= width
+            heights.append(drawing.bounding_box()["height"])
+        assert page.evaluate(SMALLEST)[0] >= LEGIBLE
+    assert heights[0] < 360 < heights[2]
     page.close()
 
 

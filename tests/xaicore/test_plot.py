@@ -46,6 +46,39 @@ def test_an_overlay_figure_has_one_column_per_image_and_a_scale() -> None:
     assert len(figure.axes) == 2 * 3 + 1
 
 
+def test_the_scale_of_an_overlay_has_the_colours_that_are_in_it() -> None:
+    greys = torch.linspace(0, 1, 64).expand(1, 3, 1, 64)
+    for saliency in (0.0, 21 / 63, 1.0):
+        drawn = plot.blend(greys[0], torch.full((1, 1, 64), saliency))
+        row = round(63 * saliency)
+        np.testing.assert_allclose(plot.over_greys()[row], drawn[0], atol=1e-6)
+    over = plot.grid({"over": [plot.blend(*pictures(1), torch.rand(1, 16, 16))]}, colorbar=True)
+    alone = plot.grid({"alone": [np.zeros((8, 8))]}, colorbar=True)
+    assert np.array_equal(over.axes[-1].images[0].get_array(), plot.over_greys())
+    assert not alone.axes[-1].images
+
+
+def test_a_scale_stands_beside_the_rows_that_are_named() -> None:
+    rows = {name: [np.zeros((8, 8))] for name in ("image", "map", "kept")}
+    figure = plot.grid(rows, colorbar=["map"])
+    figure.draw_without_rendering()
+    bar, row = figure.axes[-1].get_position(), figure.axes[1].get_position()
+    assert row.y0 <= bar.y0 < bar.y1 <= row.y1
+    with pytest.raises(ValueError, match="'none' is none of image, map, kept"):
+        plot.grid(rows, colorbar=["none"])
+
+
+def test_points_are_clipped_and_widened_so_that_they_are_seen() -> None:
+    saliency = torch.zeros(1, 32, 32)
+    saliency[0, 5, 5], saliency[0, 20, 20] = 100.0, 1.0
+    drawn = plot.points(saliency, clip=0.985)
+    assert drawn[4:7, 4:7].min() == 1 == drawn[19:22, 19:22].min()
+    assert drawn.sum() == 18
+    assert not plot.points(torch.zeros(1, 8, 8)).any()
+    with pytest.raises(ValueError, match="widen odd"):
+        plot.points(saliency, widen=2)
+
+
 def test_intervals_draw_one_bar_per_method() -> None:
     index = pd.MultiIndex.from_product(
         [["grad-cam", "opti-cam"], ["AG"]], names=["method", "metric"]
