@@ -13,6 +13,7 @@ from pathlib import Path
 from driver.counts import counts
 from driver.reading import Page, page
 from driver.rules import advice, problems
+from driver.slips import makers, slips
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,7 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     counted = {each.name: counts(each) for each in pages}
     print(json.dumps(counted, indent=1) if options.json else table(counted))
+    names = makers(ROOT)
     found = {each.name: problems(each) for each in pages}
+    for each in pages if not options.at else []:
+        found[each.name] += slips(ROOT / "notebooks" / f"{each.name}.ipynb", each, names)
     for each in pages if not options.json else []:
         for line in found[each.name]:
             print(f"{each.name}: must change: {line}")

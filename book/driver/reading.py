@@ -137,7 +137,10 @@ def of_markdown(text: str, place: Place) -> list[Part]:
 
     at = 0
     while at < len(lines):
-        taken, parts = _block(lines, at, place)
+        apart = not paragraph and not (found and ITEM.match(found[-1].raw))
+        taken, parts = _indented(lines, at, place) if apart else (0, [])
+        if not taken:
+            taken, parts = _block(lines, at, place)
         if taken:
             close()
             found += parts
@@ -172,6 +175,13 @@ def _block(lines: list[str], at: int, place: Place) -> tuple[int, list[Part]]:
         body = lines[at + 1 : at + taken - 1]
         return taken, _directive(fence[2], fence[3].strip(), body, place)
     return 0, []
+
+
+def _indented(lines: list[str], at: int, place: Place) -> tuple[int, list[Part]]:
+    """Return how many lines of code stand here, indented and without a fence, and their part."""
+    taken = len([*takewhile(lambda line: line.startswith("    "), lines[at:])])
+    raw = "\n".join(line[4:] for line in lines[at : at + taken])
+    return taken, [place.part("code", raw=raw, name="indented")]
 
 
 def _formula(lines: list[str], place: int) -> int:
