@@ -130,8 +130,8 @@ def _pattern(name: ast.expr) -> re.Pattern[str]:
         return re.compile(re.escape(str(name.value)))
     if not isinstance(name, ast.JoinedStr):
         return re.compile("(?!)")
-    parts = [re.escape(v.value) if isinstance(v, ast.Constant) else ".+" for v in name.values]
-    return re.compile("".join(map(str, parts)))
+    parts = [re.escape(str(v.value)) if isinstance(v, ast.Constant) else ".+" for v in name.values]
+    return re.compile("".join(parts))
 
 
 def slips(path: Path, page: Page, names: set[str]) -> list[str]:
