@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -12,13 +13,16 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 QUALITY = 82
 """Of JPEG: what a picture loses by it is not seen."""
 
 DOTS = 170
-"""The resolution of figures of pictures, in pixels an inch: two for each of a page."""
+"""The resolution of figures, in pixels an inch: two for each of a page."""
 
+LEGIBLE = 9
+"""The smallest type that a page shows, in its pixels."""
 
 BETWEEN = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
 """What stands between a value and its half-width."""
@@ -117,7 +121,7 @@ def picture(figure: Figure, caption: str, alt: str) -> Fragment:
     """
     from matplotlib import pyplot as plt
 
-    image = f'<img src="{embedded(figure)}" alt="{escape(alt)}">'
+    image = image_of(figure, alt)
     plt.close(figure)
     return Fragment(f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>", alt)
 
@@ -179,13 +183,25 @@ def _cell_text(value: object, fmt: str) -> str:
     return typeset(value, fmt if isinstance(value, float) else "")
 
 
-def embedded(figure: Figure) -> str:
-    """Draw a figure as a data URI whose bytes depend on the drawing alone."""
-    if of_pictures(figure):
+def image_of(figure: Figure, alt: str, pictures: bool | None = None) -> str:
+    """Draw a figure as an image of a page, scrolled where its type would be too small to read."""
+    legible = f"--legible: {least_width(figure)}px"
+    image = f'<img src="{embedded(figure, pictures)}" alt="{escape(alt)}" style="{legible}">'
+    return f'<div class="xc-scrolled">{image}</div>'
+
+
+def least_width(figure: Figure) -> int:
+    """Return the least width on a page, in pixels, at which a figure's type can be read."""
+    written = (text for text in figure.findobj(Text) if text.get_visible() and text.get_text())
+    smallest = min((float(text.get_fontsize()) for text in written), default=math.inf)
+    return math.ceil(LEGIBLE * 72 * figure.get_tightbbox().width / smallest)
+
+
+def embedded(figure: Figure, pictures: bool | None = None) -> str:
+    """Draw a figure as a data URI whose bytes depend on the drawing alone; pictures as JPEG."""
+    if of_pictures(figure) if pictures is None else pictures:
         return "data:image/jpeg;base64," + base64.b64encode(jpeg(figure)).decode()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return "data:image/png;base64," + base64.b64encode(png(figure)).decode()
 
 
 def of_pictures(figure: Figure) -> bool:
@@ -199,4 +215,12 @@ def jpeg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     settings = {"quality": QUALITY, "optimize": True}
     figure.savefig(buffer, format="jpeg", dpi=DOTS, bbox_inches="tight", pil_kwargs=settings)
+    return buffer.getvalue()
+
+
+def png(figure: Figure) -> bytes:
+    """Draw a figure of lines as PNG whose bytes depend on the drawing alone."""
+    buffer = io.BytesIO()
+    unsaid = {"Software": None}
+    figure.savefig(buffer, format="png", dpi=DOTS, bbox_inches="tight", metadata=unsaid)
     return buffer.getvalue()

@@ -17,7 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from xaibook.published import differences, read, write
-from xaicore.html import Fragment, embedded, typeset
+from xaicore.html import Fragment, embedded, least_width, typeset
 
 RECORDS = Path(str(files("xaibook"))) / "records"
 """The published values of each chapter, one JSON file per chapter and profile."""
@@ -95,7 +95,8 @@ def slider(
         hidden = "" if position == start else " hidden"
         frames.append(
             f'<img src="{embedded(figure)}" data-label="{escape(label)}" '
-            f'alt="{escape(f"{alt} ({name}: {label})")}"{hidden}>'
+            f'alt="{escape(f"{alt} ({name}: {label})")}" '
+            f'style="--legible: {least_width(figure)}px"{hidden}>'
         )
         plt.close(figure)
     move = (
@@ -105,7 +106,7 @@ def slider(
     )
     shown = escape(str(labels[start]))
     html = (
-        f'<figure class="xc-slider">{"".join(frames)}'
+        f'<figure class="xc-slider"><div class="xc-scrolled">{"".join(frames)}</div>'
         f"<label><span>{escape(name)}</span> "
         f'<input type="range" min="0" max="{len(frames) - 1}" step="1" value="{start}" '
         f'autocomplete="off" aria-valuetext="{shown}" oninput="{move}"> '

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import sys
 from collections.abc import Iterable
@@ -20,7 +19,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from xaibook.data import find_data
-from xaicore.html import Fragment, jpeg
+from xaicore.html import Fragment, image_of
 
 FREE = {
     "CC0": "https://creativecommons.org/publicdomain/zero/1.0/",
@@ -192,13 +191,11 @@ def sheet(
         alt: what it shows, for readers who do not see it.
         caption: what stands below it, where the page has no caption of its own.
     """
-    image = base64.b64encode(jpeg(figure)).decode()
     credits = "; ".join(dict.fromkeys(photograph.credit for photograph in photographs))
     text = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     html = (
-        f'<figure class="xc-photographs"><img src="data:image/jpeg;base64,{image}" '
-        f'alt="{escape(alt)}">{text}<p class="xc-credit">Photographs, cut and drawn over: '
-        f"{credits}.</p></figure>"
+        f'<figure class="xc-photographs">{image_of(figure, alt, True)}{text}<p class="xc-credit">'
+        f"Photographs, cut and drawn over: {credits}.</p></figure>"
     )
     return Fragment(html, alt)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from xaicore.html import jpeg, of_pictures
+from xaibook.vector import LONGEST, svg
+from xaicore.html import jpeg, of_pictures, png
 from xaicore.plot import COLORMAP, COLORS, methods
 
 ADDED = {
@@ -38,7 +39,7 @@ PALETTE["cam"] = "#56B4E9"  # apart from Grad-CAM, beside which it is drawn
 def use() -> None:
     """Set the look of the book's figures: quiet axes, legible text, colour-blind-safe colours.
 
-    In a notebook, figures of pictures are shown as JPEG.
+    In a notebook, figures are shown as SVG.
     """
     import seaborn as sns  # here, as a script that draws nothing does not load it
 
@@ -60,19 +61,26 @@ def use() -> None:
             "image.interpolation": "nearest",
         }
     )
-    _show_pictures_as_jpeg()
+    _show_figures_as_svg()
 
 
-def _show_pictures_as_jpeg() -> None:
+def _show_figures_as_svg() -> None:
+    """Have notebooks show figures as SVG, and as pixels those of too many lines."""
     from IPython import get_ipython
 
     shell = get_ipython()
     if shell is None:
         return
-    kinds = shell.display_formatter.formatters
-    as_png = kinds["image/png"].type_printers.get(Figure)
-    kinds["image/jpeg"].for_type(Figure, lambda shown: jpeg(shown) if of_pictures(shown) else None)
-    if as_png is not None:
-        kinds["image/png"].for_type(
-            Figure, lambda shown: None if of_pictures(shown) else as_png(shown)
-        )
+    formatter = shell.display_formatter
+    for kind in ("image/png", "image/jpeg"):
+        formatter.formatters[kind].for_type(Figure, lambda _: None)
+    formatter.mimebundle_formatter.for_type(Figure, _shown)
+
+
+def _shown(figure: Figure, **_: object) -> tuple[dict[str, str | bytes], dict[str, object]]:
+    drawn = svg(figure)
+    if len(drawn) <= LONGEST:
+        return {"image/svg+xml": drawn}, {}
+    if of_pictures(figure):
+        return {"image/jpeg": jpeg(figure)}, {}
+    return {"image/png": png(figure)}, {}

@@ -158,7 +158,19 @@ def test_a_picture_carries_its_caption_and_its_alt_text():
     soup = BeautifulSoup(shown.html, "html.parser")
     assert soup.img["alt"] == repr(shown) == 'Shows "it"'
     assert soup.img["src"].startswith("data:image/png;base64,")
+    assert "--legible" in soup.select_one(".xc-scrolled > img")["style"]
     assert soup.figcaption.text == "Below <it>."
+
+
+def test_the_least_width_of_a_figure_is_that_of_its_smallest_type():
+    figure = plt.figure(figsize=(4, 3))
+    figure.text(0, 0, "small", size=6)
+    figure.text(1, 1, "large", size=12)
+    width = figure.get_tightbbox().width
+    assert html.least_width(figure) == math.ceil(html.LEGIBLE * 72 * width / 6)
+    plt.close(figure)
+    assert html.least_width(plt.figure()) == 0
+    plt.close("all")
 
 
 def test_a_figure_of_pictures_is_embedded_as_jpeg():

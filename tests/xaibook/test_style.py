@@ -37,17 +37,20 @@ def test_the_style_shows_pictures_unfiltered() -> None:
         assert mpl.rcParams["image.interpolation"] == "nearest"
 
 
-def test_in_a_notebook_pictures_are_jpeg_and_lines_are_not() -> None:
+def test_in_a_notebook_figures_are_svg_and_those_of_too_much_are_pixels() -> None:
     shell = InteractiveShell()
-    shell.display_formatter.active_types = ["image/png", "image/jpeg"]
+    shell.display_formatter.active_types = ["image/png", "image/jpeg", "image/svg+xml"]
     select_figure_formats(shell, {"png"})
     with mpl.rc_context(), patch("IPython.get_ipython", lambda: shell):
         style.use()
     lines = Figure()
     lines.subplots().plot([0, 1])
-    tiles = [np.zeros((64, 64, 3)), np.zeros((64, 64, 3))]
-    shown = {
-        name: set(shell.display_formatter.format(figure)[0]) - {"text/plain"}
-        for name, figure in {"lines": lines, "pictures": plot.grid({"": tiles})}.items()
-    }
-    assert shown == {"lines": {"image/png"}, "pictures": {"image/jpeg"}}
+    tiles = plot.grid({"": [np.zeros((64, 64, 3)), np.zeros((64, 64, 3))]})
+
+    def shown(figure: Figure) -> set[str]:
+        return set(shell.display_formatter.format(figure)[0]) - {"text/plain"}
+
+    assert shown(lines) == shown(tiles) == {"image/svg+xml"}
+    with patch("xaibook.style.LONGEST", 0):
+        assert shown(lines) == {"image/png"}
+        assert shown(tiles) == {"image/jpeg"}

@@ -20,6 +20,7 @@ NARROW = "@container (max-width: 560px)"
 
 BASE = """
 .xc-drawing { container-type: inline-size; font: 13px/1.35 system-ui, sans-serif; color: inherit; }
+.xc-drawing figure { margin: 0; }
 .xc-drawing img { display: block; width: 100%; aspect-ratio: 1; height: auto; margin: 0; }
 .xc-drawing small { display: block; font-size: 12px; text-align: center; }
 .xc-drawing i { font-style: normal; font-size: 20px; text-align: center; align-self: center; }
