@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SYMBOLS = ROOT / "book" / "symbols.md"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 WORDS = re.compile(r"\\(?:text|mathrm|operatorname|begin|end|textstyle|label)\*?\{[^{}]*\}")
-ACCENT = re.compile(r"\\(tilde|bar|hat)\s*\{?\s*(\\mathbf\s*\{?\s*\w\s*\}?|\\?\w+)\s*\}?")
-BOLD = re.compile(r"\\(?:mathbf|boldsymbol)\s*\{?\s*(\\?\w+?)\s*(?:\}|(?![a-zA-Z]))")
+ACCENT = re.compile(r"\\(tilde|bar|hat)\s*\{?\s*(\\mathbf\s*\{?\s*\\?\w+\s*\}?|\\?\w+)\s*\}?")
+BOLD = re.compile(r"\\mathbf\s*\{?\s*(\\?\w+?)\s*(?:\}|(?![a-zA-Z]))")
 GREEK = re.compile(
     r"\\(?:var)?(?:alpha|beta|gamma|delta|epsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|pi|rho|sigma"
     r"|tau|phi|chi|psi|omega|Delta|Phi|Omega|ell)(?![a-zA-Z])"
@@ -22,7 +22,7 @@ GREEK = re.compile(
 
 def letters(formula: str) -> set[str]:
     """Return the symbols of a formula without their indices: the indices are symbols as well."""
-    formula = WORDS.sub(" ", formula)
+    formula = WORDS.sub(" ", formula.replace("\\boldsymbol", "\\mathbf"))
     found: set[str] = set()
 
     def take(pattern: re.Pattern[str], name: str) -> None:
