@@ -16,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export SOURCE_DATE_EPOCH := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf test check lint outputs references portable records colab bench pins release clean
+.PHONY: help book pdf test check lint reading outputs references portable records colab bench pins release clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,9 @@ lint: $(READY) ## Check style and types
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
+
+reading: $(READY) ## Count what each page asks of its reader, and list what breaks the rules (CHAPTER)
+	@$(RUN) book/lint.py $(if $(CHAPTER),--chapter $(CHAPTER))
 
 outputs: $(READY) ## Run the notebooks' smoke profile and store the outputs in notebooks/ (CHAPTER)
 	@$(RUN) book/build.py --outputs $(if $(CHAPTER),--chapter $(CHAPTER))

@@ -5,7 +5,9 @@ Everything here works without a running kernel once the page is made, and knows 
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -23,10 +25,12 @@ RECORDS = Path(str(files("xaibook"))) / "records"
 VALUES = "XAICORE_VALUES"
 """Environment variable: a folder in which `check` stores the values, instead of comparing them."""
 
+OUTWARD = {"down": ROUND_FLOOR, "up": ROUND_CEILING}
+
 _RECORD = "application/papermill.record/"
 
 
-def glue(name: str, value: object, fmt: str | None = None) -> None:
+def glue(name: str, value: object, fmt: str | None = None, rounding: str = "nearest") -> None:
     """Record a value of this run for the prose to quote as ``{glue:text}`name```.
 
     The record is the one ``myst_nb.glue`` makes, without needing that package, so a chapter also
@@ -36,9 +40,12 @@ def glue(name: str, value: object, fmt: str | None = None) -> None:
         name: Name under which the prose quotes the value; unique within the book.
         value: A number, a string, a scalar array or tensor, or anything a notebook can show.
         fmt: Format specification of the quoted text, for example ``".1f"``.
+        rounding: ``"down"`` for a number of which the prose says "at least", ``"up"`` for one of
+            which it says "at most", so that what is said stays true.
 
     Raises:
         RuntimeError: If no notebook is running.
+        ValueError: If `rounding` is another word, or is given with a format that it cannot keep.
     """
     from IPython import get_ipython
     from IPython.display import display
@@ -49,7 +56,9 @@ def glue(name: str, value: object, fmt: str | None = None) -> None:
     if fmt is None:
         data, metadata = shell.display_formatter.format(_scalar(value))
     else:
-        text = repr(typeset(_scalar(value), fmt))  # quoted: a bare "0.10" would be read as 0.1
+        text = repr(
+            typeset(_rounded(_scalar(value), fmt, rounding), fmt)
+        )  # quoted: a bare "0.10" would be read as 0.1
         data, metadata = {"text/plain": text}, {}
     metadata["scrapbook"] = {"name": name, "mime_prefix": _RECORD}
     display({_RECORD + mime: shown for mime, shown in data.items()}, raw=True, metadata=metadata)
@@ -160,6 +169,21 @@ def stored(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     plain = RECORDS / f"{name}.csv"
     table = pd.read_csv(plain if plain.is_file() else plain.with_suffix(".csv.gz"))
     return table, json.loads((RECORDS / f"{name}.provenance.json").read_text(encoding="utf-8"))
+
+
+def _rounded(value: Any, fmt: str, rounding: str) -> Any:
+    """Return a number rounded down or up to the decimals that a format keeps."""
+    if rounding == "nearest":
+        return value
+    decimals = re.fullmatch(r"[+,]*\.(\d+)([f%])", fmt)
+    if rounding not in OUTWARD or decimals is None:
+        raise ValueError(
+            f"rounding is 'nearest', 'down' or 'up', the last two with a format such as '.1f', "
+            f"not {rounding!r} with {fmt!r}"
+        )
+    kept = int(decimals[1]) + 2 * (decimals[2] == "%")
+    step = Decimal(1).scaleb(-kept)
+    return float(Decimal(f"{value:.9g}").quantize(step, OUTWARD[rounding]))
 
 
 def _scalar(value: Any) -> Any:

@@ -237,6 +237,28 @@ class TestGlue:
         texts = [text for output in shown.outputs for text in output.data.values()]
         assert texts == ["'−0.10'", "'Grad-CAM'"]
 
+    @pytest.mark.parametrize(
+        ("value", "fmt", "rounding", "said"),
+        [
+            (89.8, ".0f", "down", "89"),
+            (27.4, ".0f", "up", "28"),
+            (0.1234, ".1%", "up", "12.4%"),
+            (0.1 + 0.2, ".1f", "up", "0.3"),  # what float64 adds is no reason to round up
+            (-1.25, ".1f", "down", "−1.3"),
+            (2.0, "+.2f", "down", "+2.00"),
+        ],
+    )
+    def test_a_bound_is_rounded_outward(self, shell, value, fmt, rounding, said):
+        with capture_output() as shown:
+            chapter.glue("x", np.float64(value), fmt, rounding=rounding)
+        (text,) = shown.outputs[0].data.values()
+        assert text == repr(said)
+
+    @pytest.mark.parametrize(("fmt", "rounding"), [(".1f", "outward"), (".3g", "up"), ("s", "up")])
+    def test_a_bound_that_cannot_be_rounded_is_refused(self, shell, fmt, rounding):
+        with pytest.raises(ValueError, match="rounding is 'nearest', 'down' or 'up'"):
+            chapter.glue("x", 1.5, fmt, rounding=rounding)
+
     def test_a_script_is_told_to_print(self):
         with pytest.raises(RuntimeError, match="in a notebook"):
             chapter.glue("x", 1)
