@@ -26,6 +26,7 @@ import torchvision
 
 from driver.data import look_beside
 from studies import (
+    adversary,
     ca_stream,
     elsewhere,
     gradients_cifar,
@@ -35,6 +36,7 @@ from studies import (
     shape_bias,
     silhouettes,
     transformers,
+    transfer,
     translation,
     vebi,
 )
@@ -58,11 +60,13 @@ BOXES = "benchmark.boxes"
 DRAWN = "benchmark.drawn-boxes"
 STUDIES = {f"opti_cam.{name}": study for name, study in opti_cam.STUDIES.items()}
 STUDIES |= {f"opti_cam.{name}": study for name, study in transformers.STUDIES.items()}
+STUDIES |= {f"opti_cam.{name}": study for name, study in adversary.STUDIES.items()}
 STUDIES |= {f"ca_stream.{name}": study for name, study in ca_stream.STUDIES.items()}
 FOUND = {f"vebi.{name}": study for name, study in elsewhere.STUDIES.items()}
 VEBI = {f"vebi.{name}": study for name, study in vebi.STUDIES.items()}
 VEBI |= {f"vebi.{name}": study for name, study in interpretation.STUDIES.items()} | FOUND
 SHOWN = {"background.attention": transformers.attention}
+JUDGED = {f"opti_cam.{name}": study for name, study in transfer.STUDIES.items()}
 GRADIENTS = {f"gradients.{n}": study for n, study in interpretable_gradients.STUDIES.items()}
 TRANSLATED = {f"translation.{name}": study for name, study in translation.STUDIES.items()}
 TINTED = {f"translation.{name}": study for name, study in silhouettes.STUDIES.items()}
@@ -112,7 +116,7 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     names = [*FLOWERS, *NETWORKS, BOXES, DRAWN, *STUDIES, *VEBI, *GRADIENTS, *REAL, *SHOWN]
-    names += TRANSLATED
+    names += [*TRANSLATED, *JUDGED]
     parser.add_argument("--set", default="all", choices=["all", *names], help="what to measure")
     parser.add_argument("--method", help="make and keep the maps of one method only")
     parser.add_argument("--images", type=int, help="how many, at most")
@@ -186,6 +190,7 @@ def main() -> int:
             *REAL,
             *TINTED,
             *SHOWN,
+            *JUDGED,
         ) or bool(study and study.photographs)
         if data is None and (needs_photographs or options.set == "all"):
             print("no real images: set XAICORE_DATA to their folder", file=sys.stderr)
@@ -200,6 +205,8 @@ def main() -> int:
             store(name, ".csv.gz", partial(together, GRADIENTS[name]), facts)
         elif name in SHOWN:
             store(name, ".csv.gz", partial(together, SHOWN[name]), {**transformers.TOLD})
+        elif name in JUDGED:
+            store(name, ".csv.gz", partial(together, JUDGED[name]), {**transfer.TOLD})
         elif name in TRANSLATED:
             facts = {"images": translation.IMAGES[name.removeprefix("translation.")]}
             store(name, ".csv.gz", partial(together, TRANSLATED[name]), facts)
