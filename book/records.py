@@ -35,8 +35,8 @@ from studies import (
     opti_cam,
     shape_bias,
     silhouettes,
-    transformers,
     transfer,
+    transformers,
     translation,
     vebi,
 )
@@ -65,8 +65,8 @@ STUDIES |= {f"ca_stream.{name}": study for name, study in ca_stream.STUDIES.item
 FOUND = {f"vebi.{name}": study for name, study in elsewhere.STUDIES.items()}
 VEBI = {f"vebi.{name}": study for name, study in vebi.STUDIES.items()}
 VEBI |= {f"vebi.{name}": study for name, study in interpretation.STUDIES.items()} | FOUND
-SHOWN = {"background.attention": transformers.attention}
-JUDGED = {f"opti_cam.{name}": study for name, study in transfer.STUDIES.items()}
+SHOWN = {"background.attention": transformers.attention, "opti_cam.transfer": transfer.judged}
+TOLD = {"background.attention": transformers.TOLD, "opti_cam.transfer": transfer.TOLD}
 GRADIENTS = {f"gradients.{n}": study for n, study in interpretable_gradients.STUDIES.items()}
 TRANSLATED = {f"translation.{name}": study for name, study in translation.STUDIES.items()}
 TINTED = {f"translation.{name}": study for name, study in silhouettes.STUDIES.items()}
@@ -116,7 +116,7 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     names = [*FLOWERS, *NETWORKS, BOXES, DRAWN, *STUDIES, *VEBI, *GRADIENTS, *REAL, *SHOWN]
-    names += [*TRANSLATED, *JUDGED]
+    names += TRANSLATED
     parser.add_argument("--set", default="all", choices=["all", *names], help="what to measure")
     parser.add_argument("--method", help="make and keep the maps of one method only")
     parser.add_argument("--images", type=int, help="how many, at most")
@@ -190,7 +190,6 @@ def main() -> int:
             *REAL,
             *TINTED,
             *SHOWN,
-            *JUDGED,
         ) or bool(study and study.photographs)
         if data is None and (needs_photographs or options.set == "all"):
             print("no real images: set XAICORE_DATA to their folder", file=sys.stderr)
@@ -204,9 +203,7 @@ def main() -> int:
             facts = {"images": f"{interpretable_gradients.TEST} rendered flowers, test"}
             store(name, ".csv.gz", partial(together, GRADIENTS[name]), facts)
         elif name in SHOWN:
-            store(name, ".csv.gz", partial(together, SHOWN[name]), {**transformers.TOLD})
-        elif name in JUDGED:
-            store(name, ".csv.gz", partial(together, JUDGED[name]), {**transfer.TOLD})
+            store(name, ".csv.gz", partial(together, SHOWN[name]), {**TOLD[name]})
         elif name in TRANSLATED:
             facts = {"images": translation.IMAGES[name.removeprefix("translation.")]}
             store(name, ".csv.gz", partial(together, TRANSLATED[name]), facts)

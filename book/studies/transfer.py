@@ -121,5 +121,3 @@ TOLD: Mapping[str, object] = {
     "precision": "float32; in bfloat16, to optimise for resnet18 and squeezenet1_0",
 }
 """What is to be said of the records."""
-
-STUDIES = {"transfer": judged}

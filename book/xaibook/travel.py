@@ -10,7 +10,6 @@ import torch
 from xaicore.evaluation.tables import STANDARD_ERRORS
 from xaicore.metrics import average_gain, transfer
 
-
 NOBODY = "no network"
 """Who makes the maps that no network makes."""
 
