@@ -27,15 +27,16 @@ OPTIMISED: Mapping[str, Factory] = {
     LITE: STEADY,
     VIT: STEADY,
     "resnet18": QUICK["opti-cam"],
-    "squeezenet1_0": QUICK["opti-cam"],
-    "mobilenet_v2": STEADY,
 }
 """Opti-CAM on photographs, in the fast preset: where other studies keep such maps, theirs."""
+
+JUDGES = (*OPTIMISED, "squeezenet1_0", "mobilenet_v2")
+"""The networks that judge photographs, those that make no map here included."""
 
 
 def on_photographs() -> list[Subject]:
     """Return networks that learnt the same classes of photographs, and photographs."""
-    return [photographs(network, real_images(), PHOTOGRAPHS) for network in OPTIMISED]
+    return [photographs(network, real_images(), PHOTOGRAPHS) for network in JUDGES]
 
 
 def on_flowers() -> list[Subject]:
@@ -45,30 +46,31 @@ def on_flowers() -> list[Subject]:
 
 def judged() -> Iterator[pd.DataFrame]:
     """A row per (image, map, judge): the true class's probability on the image and masked."""
-    yield from _judged(on_flowers(), dear={"score-cam": methods.ScoreCAM})
-    yield from _judged(on_photographs())
+    twins, others = on_flowers(), on_photographs()
+    yield from _judged(twins, twins)
+    yield from _judged(others, others[: len(OPTIMISED)])
 
 
 def _judged(
-    shown: Sequence[Subject], dear: Mapping[str, Factory] | None = None
+    judges: Sequence[Subject],
+    makers: Sequence[Subject],
 ) -> Iterator[pd.DataFrame]:
-    whole = {judge.name: probabilities(judge, "whole") for judge in shown}
-    for maker in [*shown, None]:
+    whole = {judge.name: probabilities(judge, "whole") for judge in judges}
+    for maker in [None, *makers]:
         name = NOBODY if maker is None else maker.name
-        found = floors(shown[0]) if maker is None else made(maker, dear or {})
-        for (method, maps), judge in product(found.items(), shown):
+        found = floors(judges[0]) if maker is None else made(maker)
+        for (method, maps), judge in product(found.items(), judges):
             p, o = whole[judge.name], probabilities(judge, f"{name} {method}", maps)
             labels = {"network": name, "judge": judge.name, "method": method}
             yield pd.DataFrame({**labels, "image": range(len(p)), "p": p, "o": o})
 
 
-def made(maker: Subject, dear: Mapping[str, Factory]) -> dict[str, Tensor]:
+def made(maker: Subject) -> dict[str, Tensor]:
     """Return the maps that a network makes, and those of the next image as "another's"."""
     makers: dict[str, Factory] = {
         "opti-cam": OPTIMISED.get(maker.name, methods.OptiCAM),
         "channel mean": partial(methods.OptiCAM, iterations=0),
         "grad-cam": methods.GradCAM,
-        **dear,
     }
     size = maker.dataset[0][0].shape[-2:]
     found = {
@@ -115,9 +117,9 @@ def probabilities(judge: Subject, label: str, maps: Tensor | None = None) -> Ten
 
 TOLD: Mapping[str, object] = {
     "network": "the book's own, seeds 0 to 2; "
-    + "; ".join(f"{name} ({subjects.WEIGHTS[name]})" for name in OPTIMISED),
+    + "; ".join(f"{name} ({subjects.WEIGHTS[name]})" for name in JUDGES),
     "images": f"the first {FLOWERS} test flowers; the first {PHOTOGRAPHS} of imagenet_val1300",
     "settings": {"opti-cam": "on flowers the paper's preset, on photographs the fast one"},
-    "precision": "float32; in bfloat16, to optimise for resnet18 and squeezenet1_0",
+    "precision": "float32; in bfloat16, to optimise for resnet18",
 }
 """What is to be said of the records."""
