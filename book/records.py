@@ -61,12 +61,12 @@ DRAWN = "benchmark.drawn-boxes"
 STUDIES = {f"opti_cam.{name}": study for name, study in opti_cam.STUDIES.items()}
 STUDIES |= {f"opti_cam.{name}": study for name, study in transformers.STUDIES.items()}
 STUDIES |= {f"opti_cam.{name}": study for name, study in adversary.STUDIES.items()}
+STUDIES |= {f"opti_cam.{name}": study for name, study in transfer.STUDIES.items()}
 STUDIES |= {f"ca_stream.{name}": study for name, study in ca_stream.STUDIES.items()}
 FOUND = {f"vebi.{name}": study for name, study in elsewhere.STUDIES.items()}
 VEBI = {f"vebi.{name}": study for name, study in vebi.STUDIES.items()}
 VEBI |= {f"vebi.{name}": study for name, study in interpretation.STUDIES.items()} | FOUND
-SHOWN = {"background.attention": transformers.attention, "opti_cam.transfer": transfer.judged}
-TOLD = {"background.attention": transformers.TOLD, "opti_cam.transfer": transfer.TOLD}
+SHOWN = {"background.attention": transformers.attention}
 GRADIENTS = {f"gradients.{n}": study for n, study in interpretable_gradients.STUDIES.items()}
 TRANSLATED = {f"translation.{name}": study for name, study in translation.STUDIES.items()}
 TINTED = {f"translation.{name}": study for name, study in silhouettes.STUDIES.items()}
@@ -203,7 +203,7 @@ def main() -> int:
             facts = {"images": f"{interpretable_gradients.TEST} rendered flowers, test"}
             store(name, ".csv.gz", partial(together, GRADIENTS[name]), facts)
         elif name in SHOWN:
-            store(name, ".csv.gz", partial(together, SHOWN[name]), {**TOLD[name]})
+            store(name, ".csv.gz", partial(together, SHOWN[name]), {**transformers.TOLD})
         elif name in TRANSLATED:
             facts = {"images": translation.IMAGES[name.removeprefix("translation.")]}
             store(name, ".csv.gz", partial(together, TRANSLATED[name]), facts)

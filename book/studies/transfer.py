@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import product
 
@@ -11,17 +11,14 @@ import torch
 from torch import Tensor
 
 from studies import subjects
-from studies.opti_cam import QUICK, STEADY, Factory, explained
+from studies.benchmark import SEEDS
+from studies.opti_cam import QUICK, STEADY, Factory, Study, explained
 from studies.scoring import batches, saliency
 from studies.subjects import LITE, VIT, Subject, flowers, photographs, real_images, say
 from xaibook.travel import NOBODY
 from xaicore import attribution as methods
 from xaicore.files import replacing
 from xaicore.masking import mask
-
-SEEDS = (0, 1, 2)
-FLOWERS, PHOTOGRAPHS = 300, 100
-"""Images that are judged."""
 
 OPTIMISED: Mapping[str, Factory] = {
     LITE: STEADY,
@@ -34,35 +31,28 @@ JUDGES = (*OPTIMISED, "squeezenet1_0", "mobilenet_v2")
 """The networks that judge photographs, those that make no map here included."""
 
 
-def on_photographs() -> list[Subject]:
-    """Return networks that learnt the same classes of photographs, and photographs."""
-    return [photographs(network, real_images(), PHOTOGRAPHS) for network in JUDGES]
+def judged(maker: Subject) -> Iterator[pd.DataFrame]:
+    """A row per (image, map, judge): the true class's probability on the image and masked.
 
-
-def on_flowers() -> list[Subject]:
-    """Return networks that differ in the seed of their training alone, and flowers."""
-    return [flowers(seed, FLOWERS) for seed in SEEDS]
-
-
-def judged() -> Iterator[pd.DataFrame]:
-    """A row per (image, map, judge): the true class's probability on the image and masked."""
-    twins, others = on_flowers(), on_photographs()
-    yield from _judged(twins, twins)
-    yield from _judged(others, others[: len(OPTIMISED)])
-
-
-def _judged(
-    judges: Sequence[Subject],
-    makers: Sequence[Subject],
-) -> Iterator[pd.DataFrame]:
+    The maps are those of the maker, and with the first network those that no network makes.
+    """
+    judges = jury(maker)
     whole = {judge.name: probabilities(judge, "whole") for judge in judges}
-    for maker in [None, *makers]:
-        name = NOBODY if maker is None else maker.name
-        found = floors(judges[0]) if maker is None else made(maker)
+    made_by = {maker.name: made(maker)}
+    if maker.name == judges[0].name:
+        made_by[NOBODY] = floors(maker)
+    for name, found in made_by.items():
         for (method, maps), judge in product(found.items(), judges):
             p, o = whole[judge.name], probabilities(judge, f"{name} {method}", maps)
             labels = {"network": name, "judge": judge.name, "method": method}
             yield pd.DataFrame({**labels, "image": range(len(p)), "p": p, "o": o})
+
+
+def jury(maker: Subject) -> list[Subject]:
+    """Return the networks that have learnt the maker's classes, itself included."""
+    if maker.name.startswith("flowers"):
+        return [flowers(seed, len(maker)) for seed in SEEDS]
+    return [photographs(network, real_images(), len(maker)) for network in JUDGES]
 
 
 def made(maker: Subject) -> dict[str, Tensor]:
@@ -115,11 +105,9 @@ def probabilities(judge: Subject, label: str, maps: Tensor | None = None) -> Ten
     return torch.cat(found)[: len(judge)]
 
 
-TOLD: Mapping[str, object] = {
-    "network": "the book's own, seeds 0 to 2; "
-    + "; ".join(f"{name} ({subjects.WEIGHTS[name]})" for name in JUDGES),
-    "images": f"the first {FLOWERS} test flowers; the first {PHOTOGRAPHS} of imagenet_val1300",
-    "settings": {"opti-cam": "on flowers the paper's preset, on photographs the fast one"},
-    "precision": "float32; in bfloat16, to optimise for resnet18",
+STUDIES = {
+    "transfer": Study(judged, 300, {}, {"judges": f"the book's own, seeds {SEEDS}"}),
+    "photographs-transfer": Study(
+        judged, 0, dict.fromkeys(OPTIMISED, 100), {"judges": ", ".join(JUDGES)}
+    ),
 }
-"""What is to be said of the records."""

@@ -19,14 +19,14 @@ def few(monkeypatch, tmp_path):
     """Two networks, three flowers, two steps."""
     monkeypatch.setattr(subjects, "KEPT", tmp_path)
     monkeypatch.setattr(transfer, "SEEDS", (0, 1))
-    monkeypatch.setattr(transfer, "FLOWERS", 3)
     quick = partial(OptiCAM, iterations=2)
     monkeypatch.setattr(transfer, "OPTIMISED", dict.fromkeys(["flowers-seed0"], quick))
-    return transfer.on_flowers()
+    return transfer.jury(subjects.flowers(0, 3))
 
 
 def test_every_map_is_judged_by_every_network_as_confidence_says(few):
-    table = pd.concat(list(transfer._judged(few, few)), ignore_index=True)
+    parts = [part for maker in few for part in transfer.judged(maker)]
+    table = pd.concat(parts, ignore_index=True)
     kinds = {"opti-cam", "channel mean", "grad-cam", "another's"}
     counted = table.groupby("network")["method"].agg(set)
     assert counted["flowers-seed0"] == counted["flowers-seed1"] == kinds
