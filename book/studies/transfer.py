@@ -12,7 +12,7 @@ from torch import Tensor
 
 from studies import subjects
 from studies.benchmark import SEEDS
-from studies.opti_cam import QUICK, STEADY, Factory, Study, explained
+from studies.opti_cam import STEADY, Factory, Study, explained
 from studies.scoring import batches, saliency
 from studies.subjects import LITE, VIT, Subject, flowers, photographs, real_images, say
 from xaibook.travel import NOBODY
@@ -20,14 +20,10 @@ from xaicore import attribution as methods
 from xaicore.files import replacing
 from xaicore.masking import mask
 
-OPTIMISED: Mapping[str, Factory] = {
-    LITE: STEADY,
-    VIT: STEADY,
-    "resnet18": QUICK["opti-cam"],
-}
-"""Opti-CAM on photographs, in the fast preset: where other studies keep such maps, theirs."""
+OPTIMISED: Mapping[str, Factory] = {LITE: STEADY, VIT: STEADY}
+"""Opti-CAM on photographs, by the networks whose maps other studies keep."""
 
-JUDGES = (*OPTIMISED, "squeezenet1_0", "mobilenet_v2")
+JUDGES = (*OPTIMISED, "resnet18", "squeezenet1_0", "mobilenet_v2")
 """The networks that judge photographs, those that make no map here included."""
 
 
@@ -89,6 +85,8 @@ def probabilities(judge: Subject, label: str, maps: Tensor | None = None) -> Ten
     """
     file = subjects.KEPT / f"{judge.name}.judges.{label}.pt"
     kept = torch.load(file, weights_only=True) if file.is_file() else torch.empty(0).double()
+    if len(kept) >= len(judge):
+        return kept[: len(judge)]
     found = [kept]
     with torch.no_grad():
         for part, images, targets in batches(judge):
@@ -97,12 +95,11 @@ def probabilities(judge: Subject, label: str, maps: Tensor | None = None) -> Ten
             seen = images if maps is None else mask(images, maps[part], images.new_zeros(1))
             asked = judge.classifier.probability(judge.classifier(seen), targets)
             found.append(asked[max(0, len(kept) - part.start) :])
-    if len(found) > 1:
-        subjects.KEPT.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as temporary:
-            torch.save(torch.cat(found), temporary)
-        say(f"{judge.name} judges: {label}")
-    return torch.cat(found)[: len(judge)]
+    subjects.KEPT.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as temporary:
+        torch.save(torch.cat(found), temporary)
+    say(f"{judge.name} judges: {label}")
+    return torch.cat(found)
 
 
 STUDIES = {
