@@ -97,4 +97,4 @@ def asked(subject: Subject, maps: Tensor, targets: Tensor, variant: str) -> pd.D
     return pd.concat(rows, ignore_index=True).assign(**labels)
 
 
-STUDIES = {"searches": Study(searches, 100, {"resnet18": 100})}
+STUDIES = {"searches": Study(searches, 100, {})}
