@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 
 import pandas as pd
 import torch
@@ -49,12 +48,9 @@ def searches(subject: Subject) -> Iterator[pd.DataFrame]:
     """Opti-CAM as it is, with fewer unknowns, for a wrong class, and without a trained network."""
     true = torch.cat([targets for _, _, targets in batches(subject)])
     network, search = subject.classifier, QUICK["opti-cam"]
-    for label, method in {
-        "opti-cam": search,
-        "channel mean": partial(methods.OptiCAM, iterations=0),
-    }.items():
-        maps = explained(subject, label, method(network))["maps"]
-        yield asked(subject, maps, true, label)
+    unsearched = methods.OptiCAM(network, iterations=0)
+    for label, method in {"opti-cam": search(network), "channel mean": unsearched}.items():
+        yield asked(subject, explained(subject, label, method)["maps"], true, label)
     for groups in GROUPS:
         maps = explained(subject, f"opti-cam {groups} groups", Pooled(network, groups))["maps"]
         yield asked(subject, maps, true, "few unknowns").assign(unknowns=groups)
