@@ -20,10 +20,10 @@ from xaicore import attribution as methods
 from xaicore.files import replacing
 from xaicore.masking import mask
 
-OPTIMISED: Mapping[str, Factory] = {LITE: STEADY, VIT: STEADY}
-"""Opti-CAM on photographs, by the networks whose maps other studies keep."""
+OPTIMISED: Mapping[str, Factory] = {LITE: STEADY}
+"""Opti-CAM on photographs, of a network whose maps another study keeps."""
 
-JUDGES = (*OPTIMISED, "resnet18", "squeezenet1_0", "mobilenet_v2")
+JUDGES = (*OPTIMISED, VIT, "resnet18", "squeezenet1_0", "mobilenet_v2")
 """The networks that judge photographs, those that make no map here included."""
 
 
