@@ -11,7 +11,7 @@ import torch
 
 import records
 import xaicore as xc
-from studies import benchmark, subjects, transformers
+from studies import benchmark, subjects, transfer, transformers
 from studies.boxes import Cropped, in_crop
 from xaibook.chapter import RECORDS, stored
 from xaibook.photographs import PHOTOGRAPHS
@@ -120,6 +120,15 @@ def test_flower_networks_judge_each_others_maps():
     assert (counted == 300).all(axis=None)
     assert table.groupby(["judge", "image"])["p"].nunique().eq(1).all()
     assert {"judges", "network", "images", "commit"} <= set(source)
+
+
+def test_networks_of_other_architectures_judge_maps_of_photographs():
+    table, source = stored("opti_cam.photographs-transfer")
+    assert set(table["network"]) == {*transfer.OPTIMISED, NOBODY}
+    assert set(table["judge"]) == {*transfer.JUDGES}
+    counted = table.groupby(["network", "judge", "method"])["image"].agg(["nunique", "size"])
+    assert (counted == 100).all(axis=None)
+    assert set(source["judges"].split(", ")) == {*transfer.JUDGES}
 
 
 def test_what_a_maker_says_of_its_maps_is_what_the_benchmark_says():
