@@ -26,6 +26,7 @@ import torchvision
 
 from driver.data import look_beside
 from studies import (
+    adversary,
     ca_stream,
     elsewhere,
     gradients_cifar,
@@ -34,6 +35,7 @@ from studies import (
     opti_cam,
     shape_bias,
     silhouettes,
+    transfer,
     transformers,
     translation,
     vebi,
@@ -58,6 +60,8 @@ BOXES = "benchmark.boxes"
 DRAWN = "benchmark.drawn-boxes"
 STUDIES = {f"opti_cam.{name}": study for name, study in opti_cam.STUDIES.items()}
 STUDIES |= {f"opti_cam.{name}": study for name, study in transformers.STUDIES.items()}
+STUDIES |= {f"opti_cam.{name}": study for name, study in adversary.STUDIES.items()}
+STUDIES |= {f"opti_cam.{name}": study for name, study in transfer.STUDIES.items()}
 STUDIES |= {f"ca_stream.{name}": study for name, study in ca_stream.STUDIES.items()}
 FOUND = {f"vebi.{name}": study for name, study in elsewhere.STUDIES.items()}
 VEBI = {f"vebi.{name}": study for name, study in vebi.STUDIES.items()}

@@ -121,6 +121,13 @@ class Classifier(nn.Module):
         return transform
 
     @property
+    def size(self) -> tuple[int, int] | None:
+        """The height and width that ``transform`` makes of any picture, where its steps say so."""
+        sizes = (getattr(step, "size", None) for step in getattr(self._transform, "transforms", ()))
+        fixed = [size for size in sizes if isinstance(size, Sequence) and len(size) == 2]
+        return (fixed[-1][0], fixed[-1][1]) if fixed else None
+
+    @property
     def layer(self) -> nn.Module:
         """The layer a CAM looks at.
 

@@ -195,7 +195,13 @@ def _scale(
     chosen = [place for place, name in enumerate(rows) if name in beside]
     values = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), COLORMAP)
     bar = figure.colorbar(
-        values, ax=axes[chosen], label="saliency", ticks=[0, 0.5, 1], shrink=0.8, pad=0.02, aspect=12
+        values,
+        ax=axes[chosen],
+        label="saliency",
+        ticks=[0, 0.5, 1],
+        shrink=0.8,
+        pad=0.02,
+        aspect=12,
     )
     if not any(picture.ndim == 2 for name in beside for picture in rows[name]):
         square = (0, 1, 0, 1)

@@ -11,10 +11,11 @@ import torch
 
 import records
 import xaicore as xc
-from studies import benchmark, subjects, transformers
+from studies import benchmark, subjects, transfer, transformers
 from studies.boxes import Cropped, in_crop
 from xaibook.chapter import RECORDS, stored
 from xaibook.photographs import PHOTOGRAPHS
+from xaibook.travel import NOBODY
 from xaibook.variants import sliced_boxes
 from xaibook.wide import to_records
 from xaicore import attribution as methods
@@ -108,6 +109,35 @@ def test_networks_are_compared_on_the_same_photographs():
     assert (shown["nunique"] >= 100).all()
     true = rivals.drop_duplicates(["network", "image"]).groupby("image")["target"]
     assert true.nunique().eq(1).all()
+
+
+def test_flower_networks_judge_each_others_maps():
+    table, source = stored("opti_cam.transfer")
+    makers = {*records.FLOWERS, NOBODY}
+    assert set(table["network"]) == makers
+    assert set(table["judge"]) == {*records.FLOWERS}
+    counted = table.groupby(["network", "judge", "method"])["image"].agg(["nunique", "size"])
+    assert (counted == 300).all(axis=None)
+    assert table.groupby(["judge", "image"])["p"].nunique().eq(1).all()
+    assert {"judges", "network", "images", "commit"} <= set(source)
+
+
+def test_networks_of_other_architectures_judge_maps_of_photographs():
+    table, source = stored("opti_cam.photographs-transfer")
+    assert set(table["network"]) == {*transfer.OPTIMISED, NOBODY}
+    assert set(table["judge"]) == {*transfer.JUDGES}
+    counted = table.groupby(["network", "judge", "method"])["image"].agg(["nunique", "size"])
+    assert (counted == 100).all(axis=None)
+    assert set(source["judges"].split(", ")) == {*transfer.JUDGES}
+
+
+def test_what_a_maker_says_of_its_maps_is_what_the_benchmark_says():
+    table, _ = stored("opti_cam.transfer")
+    own = table[(table["network"] == table["judge"]) & (table["method"] == "grad-cam")]
+    for name in records.FLOWERS:
+        there = stored(f"benchmark.{name}")[0].query("method == 'grad-cam'").sort_values("image")
+        here = own[own["judge"] == name].sort_values("image")
+        np.testing.assert_allclose(here["o"], there["o"], atol=2e-3)
 
 
 def test_stored_attention_is_of_photographs_that_may_be_shown():

@@ -64,7 +64,7 @@ def own(folder: Path) -> dict[str, Any]:
         "import xaicore as xc\nfrom tests.networks import classifier as build\n"
     )
     dataset = [(image, 1) for image in named["images"]]
-    normal = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
+    normal = {"mean": (0.5,) * 3, "std": (0.25,) * 3, "other": xc.Classifier(small_resnet())}
     return (
         named | normal | {"net": net, "dataset": dataset, "boxes": [torch.tensor([[8, 8, 40, 40]])]}
     )

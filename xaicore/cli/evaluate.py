@@ -22,11 +22,12 @@ from xaicore.evaluation.dataset import Items
 from xaicore.evaluation.engine import on_disk
 from xaicore.evaluation.estimate import estimate
 from xaicore.evaluation.folder import Folder, read_records
+from xaicore.evaluation.judges import chosen
 from xaicore.evaluation.probe import given_up, tried
 from xaicore.evaluation.run import Run, Sizes
 from xaicore.evaluation.tally import shift, told
 from xaicore.metrics.measures import MEASURES, SINGULAR, named
-from xaicore.models.named import is_function
+from xaicore.models.named import is_function, named_classifier
 from xaicore.processes import started
 
 FAILED = 1
@@ -64,7 +65,9 @@ def run(options: argparse.Namespace) -> int:
 
 def plan(options: argparse.Namespace) -> Run:
     """Return the run that the options describe; nothing is measured yet."""
-    metrics = named(words(options.metrics))
+    names = words(options.judges or "")
+    usual = ["AD", "AI", "AG", *["transfer"] * bool(names)]
+    metrics = named(usual if options.metrics is None else words(options.metrics))
     if not is_function(options.images):
         _check_truth(options, metrics)
     settings = settings_of(words(options.methods.lower()), options.set)
@@ -81,10 +84,13 @@ def plan(options: argparse.Namespace) -> Run:
         mask_value=options.mask_value,
         network=lambda images: classifier(images.to(classifier.mean.device)),
     )
+    device = classifier.mean.device
+    judges = {name: named_classifier(name).to(device) for name in names}
+    judging = chosen(None if options.judges is None else judges, classifier, metrics)
     job = Job(
         classifier,
         {name: method_of(name, classifier, given) for name, given in settings.items()},
-        Settings(metrics, options.baseline, options.curves),
+        Settings(metrics, options.baseline, options.curves, judges=judging),
         options.precision,
     )
     sizes = Sizes(_batch_size(options.batch_size), options.chunk_size, options.threads)

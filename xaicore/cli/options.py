@@ -144,7 +144,16 @@ def _evaluate(commands: Any) -> None:
 def _measured(parser: Place) -> None:
     add = parser.add_argument
     add("--methods", required=True, help="names, separated by commas: see `xaicore methods`")
-    add("--metrics", default="ad,ai,ag", help="names in any case: see `xaicore methods`")
+    add(
+        "--metrics",
+        help="names in any case: see `xaicore methods`; default: ad,ai,ag, and transfer with "
+        "--judges",
+    )
+    add(
+        "--judges",
+        help="networks that did not make the maps, named as --model is, with commas: what share "
+        "of a map's gain do they see? their classes must mean the same",
+    )
     _settings(parser)
     add("--baseline", default="black", help="what replaces removed pixels: black, mean or blur")
     add(

@@ -16,6 +16,7 @@ from xaicore.attribution.explainer import check_classifier
 from xaicore.classifier import Classifier
 from xaicore.evaluation.batch import Job, Method, Settings
 from xaicore.evaluation.dataset import Items, Truth
+from xaicore.evaluation.judges import chosen
 from xaicore.evaluation.maps import taken
 from xaicore.evaluation.probe import given_up, tried
 from xaicore.evaluation.run import Run, Sizes, in_memory
@@ -34,6 +35,7 @@ def evaluate(
     baseline: str | Tensor = "black",
     batch_size: int | None = 32,
     curves: str | CausalProtocol | None = None,
+    judges: Mapping[str, Classifier] | None = None,
     truth: Truth | None = None,
     strict: bool = False,
     chunk_size: int | None = None,
@@ -58,7 +60,8 @@ def evaluate(
 
     Cost: one forward per image, shared by all; that of the methods; per map one forward for AD, AI
     and AG, 2 (n - 1) for both curves of n steps, 10 for AOPC, one for SM, two and a map for ADCC,
-    eleven maps for MS. Memory does not depend on the number of images, but for what is returned.
+    eleven maps for MS, one of each judge for transfer, which sees each image once besides. Memory
+    does not depend on the number of images, but for what is returned.
 
     Args:
         classifier: the classifier that is explained, in evaluation mode.
@@ -69,13 +72,16 @@ def evaluate(
             tensors or arrays ``(N, 1, h, w)`` or ``(N, h, w)`` in the order of the data set, which
             are upsampled and normalised.
         metrics: the names of metrics. ``None``: AD, AG and AI; insertion and deletion with
-            ``curves``; localisation with ``truth``.
+            ``curves``; transfer with ``judges``; localisation with ``truth``.
         out: the folder of the run; ``None`` keeps everything in memory.
         baseline: what replaces the pixels that a map removes, when it is scored.
         batch_size: images explained at once; ``None`` halves it until a first batch fits into the
             memory, and stays with that.
         curves: the protocol of insertion and deletion, which follow the predicted class; by
             default ``"paper"``, if they are asked for.
+        judges: networks that did not make the maps, by name, in evaluation mode: what share of a
+            map's gain do they see? Their classes must mean the same. Each normalises images itself
+            and gets them in the size that its ``transform`` makes, if it makes one.
         truth: where the class is in each image.
         strict: whether to stop at the first image that cannot be measured.
         chunk_size: images in one file of records: what a killed process loses at most. ``None``:
@@ -89,8 +95,9 @@ def evaluate(
         One row per (image, method, metric): ``image`` (its index in the data set), ``target``,
         ``labelled``, whether that is the class of the data set, ``predicted``, the most probable
         class, ``method``, ``metric``, ``value``, the probabilities ``p`` of the target on the image
-        and ``o`` on the masked image, ``seconds``, the time of the map, ``degenerate``, whether it
-        is constant, and ``failed``, why there is no value; empty if there is one.
+        and ``o`` on the masked image, of a judge ``p on NAME`` and ``o on NAME``, ``seconds``, the
+        time of the map, ``degenerate``, whether it is constant, and ``failed``, why there is no
+        value; empty if there is one, or if transfer is not defined, since nothing was gained.
 
     Raises:
         ValueError: an argument cannot be used, the folder holds another run, no method can explain
@@ -99,11 +106,12 @@ def evaluate(
         MemoryError: one batch is too large.
     """
     check_classifier(classifier)
-    given = {measures.CURVES: curves, **vars(truth or Truth())}
+    given = {measures.CURVES: curves, measures.JUDGES: judges, **vars(truth or Truth())}
     usual = measures.usual(*(name for name, thing in given.items() if thing is not None))
     wanted = usual if metrics is None else metrics
     asked = measures.named([wanted] if isinstance(wanted, str) else wanted)
-    settings = Settings(asked, baseline, curves or "paper")
+    judging = chosen(judges, classifier, asked)
+    settings = Settings(asked, baseline, curves or "paper", judges=judging)
     items = Items(dataset, truth)
     job = Job(classifier, taken(explainers, len(items)), settings, precision)
     sizes = Sizes(batch_size, chunk_size, threads)

@@ -20,7 +20,7 @@ from xaicore.classifier import Classifier
 from xaicore.evaluation.dataset import NO_LABEL, Item, same_size, words
 from xaicore.masking import degenerate, normalize, upsample
 from xaicore.metrics.causal import CAUSAL_PROTOCOLS, CausalProtocol
-from xaicore.metrics.measures import CONFIDENCE, MEASURES, MOST_PASSED, Case, Seen
+from xaicore.metrics.measures import CONFIDENCE, JUDGES, MEASURES, MOST_PASSED, Case, Seen
 from xaicore.processes import out_of_memory
 
 Method = Explainer | Tensor
@@ -41,12 +41,14 @@ class Settings:
         baseline: what replaces the pixels that a map removes, when it is scored.
         curves: the protocol of insertion and deletion, which follow the predicted class.
         passed: masked images in one forward, where an image is masked many times.
+        judges: networks that did not make the maps, by name.
     """
 
     metrics: tuple[str, ...]
     baseline: str | Tensor = "black"
     curves: str | CausalProtocol = "paper"
     passed: int = MOST_PASSED
+    judges: Mapping[str, Classifier] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ class Job:
             settings.baseline,
             settings.curves,
             settings.passed,
+            settings.judges,
         )
         places = [item.index for item in items]
         labelled = [item.label != NO_LABEL for item in items]
@@ -162,11 +165,11 @@ class Job:
 
     def _nothing(self, item: Item, reason: str) -> pd.DataFrame:
         """The rows of an image of which nothing was measured."""
-        metrics = self.settings.metrics
+        metrics, judges = self.settings.metrics, [*self.settings.judges]
         failed = dict.fromkeys(metrics, reason)
         known = [item.label != NO_LABEL]
         parts = [
-            Rows([item.index], [item.label], known, [NO_LABEL], name, metrics, failed)
+            Rows([item.index], [item.label], known, [NO_LABEL], name, metrics, judges, failed)
             for name in self.methods
         ]
         return pd.concat([part.table() for part in parts])
@@ -216,7 +219,8 @@ class Batch:
             tolerant: whether what cannot be measured says why in ``failed``; else it raises.
         """
         targets, predicted = self.seen.targets.tolist(), self.seen.logits.argmax(1).tolist()
-        rows = Rows(self.places, targets, self.labelled, predicted, name, self.metrics)
+        judges = [*self.seen.judges]
+        rows = Rows(self.places, targets, self.labelled, predicted, name, self.metrics, judges)
         if name in self.refused:
             rows.failed |= dict.fromkeys(self.metrics, self.refused[name])
             return rows.table()
@@ -230,8 +234,10 @@ class Batch:
             for metric in self.metrics:
                 with rows.noting([metric], tolerant):
                     rows.values[metric] = MEASURES[metric].of(case).numpy()
-                    if MEASURES[metric].needs == CONFIDENCE:
+                    if MEASURES[metric].needs in (CONFIDENCE, JUDGES):
                         rows.o = case.o.numpy()
+                    if MEASURES[metric].needs == JUDGES:
+                        rows.judged = {"p": self.seen.judged_p, "o": case.judged_o}
         return rows.table()
 
     def explain(self, method: Method) -> Tensor:
@@ -256,10 +262,12 @@ class Rows:
         predicted: the predicted classes, ``NO_LABEL`` where the network did not see an image.
         method: its name.
         metrics: what is measured.
+        judges: the names of the networks that judge.
         failed: why a metric has no value.
         values: of each metric, one per image.
         p: the probability of the target on each image.
         o: the same on the masked image.
+        judged: ``p`` and ``o`` of each judge.
         seconds: the time of each map.
         degenerate: whether each map is constant.
     """
@@ -270,10 +278,12 @@ class Rows:
     predicted: Sequence[int]
     method: str
     metrics: Sequence[str]
+    judges: Sequence[str]
     failed: dict[str, str] = field(default_factory=dict)
     values: dict[str, np.ndarray] = field(default_factory=dict)
     p: np.ndarray | float = np.nan
     o: np.ndarray | float = np.nan
+    judged: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     seconds: float = np.nan
     degenerate: np.ndarray | bool = False
 
@@ -292,13 +302,19 @@ class Rows:
         shape = len(self.images), len(self.metrics)
         nothing = np.full(shape[0], np.nan)
         values = np.stack([self.values.get(metric, nothing) for metric in self.metrics], axis=1)
-        reasons = [self.failed.get(name) or MEASURES[name].missing for name in self.metrics]
+        measures = [MEASURES[name] for name in self.metrics]
+        reasons = [self.failed.get(m.name) or m.missing * (not m.partial) for m in measures]
 
-        def spread(of_image: Sequence[int] | np.ndarray | float) -> np.ndarray:
+        def spread(of_image: Sequence[int] | np.ndarray | Tensor | float) -> np.ndarray:
             """What is the same for all metrics of an image."""
             column = np.broadcast_to(np.asarray(of_image), shape[:1])
             return np.repeat(column, shape[1])
 
+        of_judges = {
+            f"{kind} on {name}": spread(self.judged.get(kind, {}).get(name, np.nan))
+            for name in self.judges
+            for kind in ("p", "o")
+        }
         return pd.DataFrame(
             {
                 "image": spread(self.images),
@@ -310,6 +326,7 @@ class Rows:
                 "value": values.reshape(-1),
                 "p": spread(self.p),
                 "o": spread(self.o),
+                **of_judges,
                 "seconds": self.seconds,
                 "degenerate": spread(self.degenerate),
                 "failed": np.where(np.isnan(values), reasons, "").reshape(-1),

@@ -187,6 +187,7 @@ def refuse_changed(
 def describe(run: Run) -> dict[str, Any]:
     """Return the manifest of a run, with what is not decided yet as ``None``."""
     job, settings = run.job, run.job.settings
+    judges = {name: fingerprint.model(judge) for name, judge in settings.judges.items()}
     return {
         "model": fingerprint.model(job.classifier),
         "data": {"images": len(run.items)},
@@ -195,6 +196,7 @@ def describe(run: Run) -> dict[str, Any]:
             "metrics": list(settings.metrics),
             "baseline": fingerprint.plain(settings.baseline),
             "curves": fingerprint.plain(settings.curves),
+            **({"judges": judges} if judges else {}),
         },
         "given_up": dict(job.refused),
         "precision": job.precision,

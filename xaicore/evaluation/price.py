@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -19,7 +19,7 @@ from xaicore.attribution.explainer import Explainer
 from xaicore.evaluation.batch import Batch, Job, Method
 from xaicore.evaluation.dataset import Item, same_size, words
 from xaicore.metrics.causal import CAUSAL_PROTOCOLS, CausalProtocol
-from xaicore.metrics.measures import CURVES, EXPLAINER, MEASURES, Case
+from xaicore.metrics.measures import CURVES, EXPLAINER, JUDGES, MEASURES, Case
 from xaicore.processes import out_of_memory
 
 T = TypeVar("T")
@@ -72,13 +72,13 @@ class Meter:
 
     Attributes:
         patience: seconds that a piece may take before it is stopped.
-        passes: what has passed the network.
+        passes: what has passed the network, and each of its judges.
         expected: forwards that the piece at work will make; ``None``: it is not stopped.
         marks: the price of the piece at work after each call of the network.
     """
 
     patience: float
-    passes: Passes = field(default_factory=Passes)
+    passes: list[Passes] = field(default_factory=list)
     expected: float | None = None
     began: Price = field(default_factory=Price)
     marks: list[Price] = field(default_factory=list)
@@ -97,7 +97,9 @@ class Meter:
         """Return the price of all so far."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        return Price(self.passes.forwards, self.passes.backwards, time.perf_counter())
+        forwards = sum(passes.forwards for passes in self.passes)
+        backwards = sum(passes.backwards for passes in self.passes)
+        return Price(forwards, backwards, time.perf_counter())
 
     def price(self, work: Callable[[], T], expected: float | None = None) -> tuple[Price, T | None]:
         """Do some work, or its beginning; return its price, and what came of the whole.
@@ -120,10 +122,13 @@ class Meter:
 
 
 @contextmanager
-def metered(net: torch.nn.Module, patience: float) -> Iterator[Meter]:
-    """Count and time what passes a network inside."""
+def metered(job: Job, patience: float) -> Iterator[Meter]:
+    """Count and time what passes the network of a job inside, and those that judge."""
     meter = Meter(patience)
-    with counted(net, meter.called) as meter.passes:
+    others = {judge.net for judge in job.settings.judges.values()} - {job.classifier.net}
+    with ExitStack() as stack:
+        meter.passes.append(stack.enter_context(counted(job.classifier.net, meter.called)))
+        meter.passes += [stack.enter_context(counted(net)) for net in others]
         yield meter
 
 
@@ -170,7 +175,7 @@ def bill(
         if item.failed:
             found.failed(item.index, method, metric, item.failed)
     brief = job.in_brief()
-    with metered(job.classifier.net, patience) as meter, job.autocast():
+    with metered(job, patience) as meter, job.autocast():
         for alike in same_size(items):
             try:
                 price, batch = meter.price(partial(brief.batch, alike))
@@ -232,6 +237,8 @@ def _bill_method(found: Bill, meter: Meter, batch: Batch, name: str, measured: M
         each = price.forwards + len(maps) * isinstance(method, CAMExplainer)
         if any(MEASURES[metric].needs == CURVES for metric in batch.metrics):
             found.price += meter.price(lambda: seen.ends)[0]
+        if any(MEASURES[metric].needs == JUDGES for metric in batch.metrics):
+            found.price += meter.price(lambda: seen.judged_p)[0]
         for metric in batch.metrics:
             found.price += measured.price(metric, meter, case, each)
     except Exception as error:

@@ -15,6 +15,7 @@ from xaicore.evaluation.batch import Batch, Job
 from xaicore.evaluation.dataset import Item, words
 from xaicore.evaluation.price import Meter, metered
 from xaicore.evaluation.run import Run, patiently
+from xaicore.processes import out_of_memory
 
 FIRST = 16
 """How many images are read."""
@@ -29,8 +30,9 @@ def tried(run: Run) -> tuple[Run, list[str]]:
     A method that fails for the first three that the network takes, and always for the same reason,
     is given up, if there are more: its records say that reason, and it is not called.
 
-    Cost: the first images are read once more. One passes the network, and every method begins a map
-    of it, which is stopped after a few calls of the network; two more where one fails.
+    Cost: the first images are read once more. One passes the network and every judge, and every
+    method begins a map of it, which is stopped after a few calls of the network; two more where one
+    fails.
 
     Args:
         run: the run.
@@ -39,17 +41,19 @@ def tried(run: Run) -> tuple[Run, list[str]]:
         The run, and what share of the images the truth covers, in words.
 
     Raises:
-        ValueError: the network takes none of them, or every method fails; the message says why.
+        ValueError: the network takes none of them, every method fails, or a judge does; the message
+            says why.
         MemoryError: one image does not fit.
     """
     items = [run.items[place] for place in range(min(FIRST, len(run.items)))]
     first = First(run.job, [item for item in items if item.image is not None])
-    with metered(run.job.classifier.net, patience=0) as meter, run.job.autocast():
+    with metered(run.job, patience=0) as meter, run.job.autocast():
         if first.batch(0) is None:
             failed = [item.failed for item in items if item.failed] + first.reasons
             count = f"the first {len(items)} images all fail"
             what = "the only image fails" if len(items) == 1 else count
             raise ValueError(f"{what}, so nothing is measured; {failed[0]}")
+        _ask(first.batches[0])
         more = len(run.items) > ALIKE
         found = {name: _alike(meter, first, name) for name in run.job.methods if more}
     refused = {name: reason for name, reason in found.items() if reason}
@@ -97,6 +101,21 @@ class First:
             except Exception as error:  # of the user's network too
                 self.reasons.append(words(error))
         return self.batches[place] if place < len(self.batches) else None
+
+
+def _ask(batch: Batch) -> None:
+    """Show an image to every judge.
+
+    Raises:
+        ValueError: one cannot judge it, or has other classes; the message says which and why.
+    """
+    for name in batch.seen.judges:
+        try:
+            batch.seen.ask(name, batch.seen.images)
+        except Exception as error:  # of the user's network too
+            if out_of_memory(error):
+                raise
+            raise ValueError(f"judges: {name} cannot judge the images: {words(error)}") from error
 
 
 def _alike(meter: Meter, first: First, name: str) -> str:

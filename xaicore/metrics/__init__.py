@@ -10,3 +10,4 @@ from xaicore.metrics.measures import *
 from xaicore.metrics.randomization import *
 from xaicore.metrics.robustness import *
 from xaicore.metrics.segmentation import *
+from xaicore.metrics.transfer import *

@@ -5,8 +5,8 @@ A new measure is its function, in a file of this folder, and its row here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -45,6 +45,7 @@ from xaicore.metrics.segmentation import (
     relevance_mass_accuracy,
     relevance_rank_accuracy,
 )
+from xaicore.metrics.transfer import answers, transfer
 
 __all__ = ["MEASURES", "Measure"]
 
@@ -52,9 +53,10 @@ SHARE, LOGARITHM, RATIO = "per cent", "a logarithm", "a ratio"
 """Units: a share is shown in per cent, the others as they are."""
 
 CONFIDENCE, CURVES, BOXES, MASKS = "confidence", "curves", "boxes", "masks"
-NETWORK, EXPLAINER = "network", "explainer"
+NETWORK, EXPLAINER, JUDGES = "network", "explainer", "judges"
 """What a measure may need: the probabilities ``p`` and ``o``; insertion and deletion; where the
-class is; the network for passes of its own; the method itself, not its maps alone."""
+class is; the network for passes of its own; the method itself, not its maps alone; other networks.
+"""
 
 SINGULAR = {BOXES: "box", MASKS: "mask"}
 """The truth that some images of a data set may lack, one of it."""
@@ -77,6 +79,7 @@ class Seen:
         baseline: what replaces the pixels that a map removes.
         protocol: how insertion and deletion are measured, which follow the predicted class.
         passed: masked images in one forward, where an image is masked many times.
+        judges: networks that did not make the maps, by name.
     """
 
     classifier: Classifier
@@ -88,11 +91,36 @@ class Seen:
     baseline: str | Tensor = "black"
     protocol: str | CausalProtocol = "paper"
     passed: int = MOST_PASSED
+    judges: Mapping[str, Classifier] = field(default_factory=dict)
 
     @cached_property
     def p(self) -> Tensor:
         """The probability of each target, float64 ``(B,)``."""
         return self.classifier.probability(self.logits, self.targets)
+
+    @cached_property
+    def judged_p(self) -> dict[str, Tensor]:
+        """The probability of each target to each judge, float64 ``(B,)``."""
+        return self.asked(self.images)
+
+    def asked(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the probability of each target to each judge, of the images as they are given."""
+        return {name: self.ask(name, images) for name in self.judges}
+
+    def ask(self, name: str, images: Tensor) -> Tensor:
+        """Return the probability of each target to a judge.
+
+        Raises:
+            ValueError: it has another number of classes.
+        """
+        judge = self.judges[name]
+        logits = answers(judge, images)
+        if logits.shape[1] != self.logits.shape[1]:
+            raise ValueError(
+                f"{name} has {logits.shape[1]} classes, the network {self.logits.shape[1]}: a "
+                "judge must have learnt the same classes, in the same order"
+            )
+        return judge.probability(logits, self.targets)
 
     @cached_property
     def absent(self) -> Tensor:
@@ -149,13 +177,24 @@ class Case:
         return self.explainer
 
     @cached_property
+    def kept(self) -> Tensor:
+        """The masked images."""
+        with torch.no_grad():
+            masked = mask(self.seen.images, self.maps, self.seen.absent)
+        return masked.contiguous(memory_format=torch.channels_last)
+
+    @cached_property
     def o(self) -> Tensor:
         """The probability of the target on each masked image, float64 ``(B,)``."""
         seen = self.seen
         with torch.no_grad():
-            kept = mask(seen.images, self.maps, seen.absent)
-            logits = seen.classifier(kept.contiguous(memory_format=torch.channels_last))
+            logits = seen.classifier(self.kept)
         return seen.classifier.probability(logits, seen.targets)
+
+    @cached_property
+    def judged_o(self) -> dict[str, Tensor]:
+        """The probability of the target on each masked image to each judge, float64 ``(B,)``."""
+        return self.seen.asked(self.kept)
 
     @cached_property
     def curves(self) -> CausalCurves:
@@ -215,6 +254,7 @@ class Measure:
         unasked: what must be given for it to be measured unasked, ``""`` for nothing; ``None``: it
             is measured on request alone.
         unit: ``SHARE``, ``LOGARITHM`` or ``RATIO``.
+        partial: whether it is not defined for every map, so that one without a value is no failure.
     """
 
     name: str
@@ -223,6 +263,7 @@ class Measure:
     needs: str = ""
     unasked: str | None = None
     unit: str = SHARE
+    partial: bool = False
 
     def of(self, case: Case) -> Tensor:
         """Return its values, float64 ``(B,)``, on the CPU; NaN where the truth is not known.
@@ -278,6 +319,11 @@ def _crops(case: Case) -> Tensor:
     return saliency_metric(seen.classifier, seen.images, case.maps, seen.targets)
 
 
+def _transfer(case: Case) -> Tensor:
+    of_judges = (torch.stack([*found.values()]) for found in (case.seen.judged_p, case.judged_o))
+    return transfer(case.p, case.o, *of_judges)
+
+
 def table(*rows: Measure) -> dict[str, Measure]:
     """Return measures by their names."""
     return {row.name: row for row in rows}
@@ -301,6 +347,7 @@ MEASURES = table(
     Measure("AOPC", "↑", _patches, NETWORK),
     Measure("MS", "↓", _sensitivity, EXPLAINER, unit=RATIO),
     Measure("ADCC", "↑", _consistency, EXPLAINER),
+    Measure("transfer", "↑", _transfer, JUDGES, JUDGES, partial=True),
 )
 """Every measure of a map, by name, in the order of the tables."""
 
@@ -322,12 +369,13 @@ ASKS = {
     "AOPC": "how far the probability falls as patches are removed",
     "MS": "how far the map moves when the image hardly does",
     "ADCC": "whether the map is faithful, coherent and simple at once",
+    "transfer": "how much of the gain networks see that did not make the map",
 }
 """The question that each answers, for who reads a table."""
 
 
 def usual(*given: str) -> tuple[str, ...]:
-    """Return the measures that are taken unasked, with ``CURVES``, ``BOXES``, ``MASKS`` given."""
+    """Return the measures that are taken unasked, with ``CURVES`` and the like given."""
     return tuple(name for name, row in MEASURES.items() if row.unasked in ("", *given))
 
 

@@ -167,6 +167,7 @@ def everything(batch_size: int = 3, maps: torch.Tensor | None = None) -> pd.Data
         batch_size=batch_size,
         curves=CURVES,
         truth=Truth(BOXES, masks),
+        judges={"itself": model},
         strict=True,
     )
 

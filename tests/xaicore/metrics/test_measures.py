@@ -21,6 +21,7 @@ from xaicore.metrics import MEASURES, Measure
 from xaicore.metrics.measures import (
     BOXES,
     CURVES,
+    JUDGES,
     LOGARITHM,
     MASKS,
     RATIO,
@@ -68,7 +69,8 @@ def test_what_is_given_decides_what_is_measured_unasked() -> None:
     assert usual(CURVES) == ("AD", "AG", "AI", "insertion", "deletion")
     assert usual(BOXES) == ("AD", "AG", "AI", "OM", "LE", "SM", "F1", "SP", "EP")
     assert usual(MASKS) == ("AD", "AG", "AI", "IoU-AUC", "RMA", "RRA")
-    on_request = set(MEASURES) - set(usual(CURVES, BOXES, MASKS))
+    assert usual(JUDGES) == ("AD", "AG", "AI", "transfer")
+    on_request = set(MEASURES) - set(usual(CURVES, BOXES, MASKS, JUDGES))
     assert on_request == {"AOPC", "MS", "ADCC"}
 
 
