@@ -36,9 +36,10 @@ def _html(text: str) -> nodes.raw:
 
 
 def _points(path: Path) -> int:
-    """Return the width of a picture in points: so wide on a page, type of 9 points has 9 pixels."""
+    """Return the width of a figure in points: so wide on a page, type of 9 points has 9 pixels."""
     with Image.open(path) as image:
-        return round(72 * image.width / image.info["dpi"][0])
+        dots = image.info.get("dpi")  # what is no figure does not say
+        return round(72 * image.width / dots[0]) if dots else 0
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

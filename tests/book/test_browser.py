@@ -311,6 +311,37 @@ def test_a_sortable_table_is_sorted_and_narrowed(browser, tmp_path):
     page.close()
 
 
+def test_a_long_wide_table_keeps_its_heads_in_sight_and_has_the_margin(browser, tmp_path):
+    import pandas as pd
+
+    from xaicore import html
+
+    frame = pd.DataFrame({"method": [f"m{i}" for i in range(60)]}).assign(
+        **{f"a long name {i}": 1.5 for i in range(24)}
+    )
+    style, script = (
+        (ROOT / "book/_static" / name).read_text("utf-8") for name in ("custom.css", "tables.js")
+    )
+    path = tmp_path / "wide.html"
+    path.write_text(
+        f"<!doctype html><html data-theme=light><title>t</title><style>{style}</style>"
+        f"<script>{script}</script><main class=bd-article style='width: 700px; max-width: 100%'>"
+        f"<h1>t</h1>{html.table(frame, 'wide', 'Wide').html}</main>",
+        encoding="utf-8",
+    )
+    for width in (1300, 390):
+        page = browser.new_page(viewport={"width": width, "height": 800})
+        page.goto(path.as_uri())
+        assert "full-width" in page.locator("#wide").get_attribute("class")
+        box = page.locator(".xc-scroll")
+        box.evaluate("box => box.scrollTo(150, 900)")
+        inside, corner = box.bounding_box(), page.locator("thead th").first.bounding_box()
+        name = page.locator("tbody th").last.bounding_box()
+        assert corner["x"] == name["x"] == pytest.approx(inside["x"], abs=1)
+        assert corner["y"] == pytest.approx(inside["y"], abs=1)
+        page.close()
+
+
 @pytest.mark.parametrize(("table", "column"), [("board", "RMA"), ("board-removals", "deletion")])
 def test_a_leaderboard_is_sorted_narrowed_and_downloaded_from_disk(open_page, site, table, column):
     import pandas as pd
