@@ -83,6 +83,23 @@ def baselines(subject: Subject) -> Iterator[pd.DataFrame]:
         yield from_records(found).assign(baseline=baseline, network=subject.name)
 
 
+def floors(subject: Subject) -> Iterator[pd.DataFrame]:
+    """The map that shows all but a pixel, and the one that shows what the picture is of."""
+    maps = {
+        "fake-cam": methods.FakeCAM(subject.classifier),
+        "mask": subject.truth.masks.float(),  # type: ignore[union-attr]
+    }
+    found = evaluate(
+        subject.classifier,
+        subject.dataset,
+        maps,
+        batch_size=subject.batch_size,
+        truth=subject.truth,
+        strict=True,
+    )
+    yield from_records(found).assign(network=subject.name)
+
+
 def comparison(subject: Subject, rivals: Mapping[str, Factory] = CHEAP) -> Iterator[pd.DataFrame]:
     """The paper's main table, for more images and networks than all methods can explain."""
     for method, make in {"fake-cam": methods.FakeCAM, **rivals}.items():
@@ -275,6 +292,7 @@ class Study:
 STUDIES = {
     "real": Study(baselines, 0, {"resnet18": 200}),
     "baselines": Study(baselines, 300, {}),
+    "floors": Study(floors, 300, {}),
     "photographs": Study(comparison, 0, {"resnet18": 300, "squeezenet1_0": 300, "resnet50": 100}),
     "networks": Study(
         partial(comparison, rivals={**CHEAP, "opti-cam": STEADY}),

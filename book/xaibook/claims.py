@@ -144,7 +144,8 @@ class Claim:
         compare: the column of the records, or ``"records"``, that tells the quantities apart.
         reads: how the page writes a quantity, ``{}`` for its name.
         short: three or four words for the matrix; by default the ``id``.
-        section: the label of the section of the chapter that measures it; by default its top.
+        section: the label of the section that measures it, on another page than the chapter's as
+            ``"page#label"``; by default the top of the chapter.
         unit: what is independent: ``"image"``, or, of claims about training, ``"network"``.
         not_a_test: why the records do not test the claim, at all scales, or by scale.
         where: values that other columns of the records must have; a column that the records lack
@@ -179,6 +180,12 @@ class Claim:
     figures: str = ""
     needs: str = ""
     note: str = ""
+
+    @property
+    def address(self) -> str:
+        """Where the book measures it, from a chapter's page."""
+        page, _, label = self.section.rpartition("#")
+        return f"{page or self.chapter}.html" + (f"#{label}" if label else "")
 
     def name(self, quantity: str, place: str) -> str:
         """Return how a quantity is called at a scale, or in ``"published"`` figures."""

@@ -239,14 +239,13 @@ def _fold(judged: Judged, claim: Claim, figures: pd.DataFrame) -> str:
         claim.note,
     ]
     paper = judged.book["papers"][claim.paper]
-    chapter = f"{claim.chapter}.html" + (f"#{claim.section}" if claim.section else "")
     return (
         f'<details class="xc-claim" id="claim-{claim.id}" {_data(judged, claim)}>'
         f"<summary>{_sign(verdict)} {escape(claim.statement)} <em>{escape(verdict)}</em></summary>"
         f"{''.join(f'<p>{escape(text)}</p>' for text in said if text)}"
         f"{_evidence(judged, claim, own, figures)}"
         f"<p>{escape(paper)}, {escape(claim.source)}{_printed_lines(claim, figures)}</p>"
-        f'<p><a href="{chapter}">Where the chapter measures it</a> · '
+        f'<p><a href="{claim.address}">Where the book measures it</a> · '
         f'<a href="#claims-matrix">All claims</a></p></details>'
     )
 

@@ -1,5 +1,6 @@
 """The page of claims shows what the records say, and is made again when they change."""
 
+from dataclasses import replace
 from io import StringIO
 from urllib.parse import unquote
 
@@ -48,14 +49,23 @@ def test_matrix_claim_evidence_and_chapter_lead_to_each_other(soup, judged):
     assert {link["href"][1:] for link in soup.select(".xc-matrix a")} <= ids
     for claim in judged.claims.values():
         links = [link["href"] for link in soup.select(f"#claim-{claim.id} a")]
-        place = f"{claim.chapter}.html" + (f"#{claim.section}" if claim.section else "")
-        assert links == [place, "#claims-matrix"]
+        assert links == [claim.address, "#claims-matrix"]
+
+
+@pytest.mark.parametrize(
+    ("section", "address"),
+    [("", "vebi.html"), ("sec:a", "vebi.html#sec:a"), ("tables#sec:a", "tables.html#sec:a")],
+)
+def test_a_claim_is_measured_on_its_chapter_or_on_another_page(judged, section, address):
+    claim = replace(judged.of("vebi")[0], section=section)
+    assert claim.address == address
 
 
 @pytest.mark.parametrize("chapter", BY_CHAPTER)
-def test_a_chapter_and_the_page_say_the_same(pages, site, chapter, judged):
-    shown = pages[site / "book" / "chapters" / f"{chapter}.html"]
-    links = shown.select('a[href^="claims.html#claim-"]')
+def test_a_chapter_and_the_page_say_the_same(pages, chapter, judged):
+    names = (f"{chapter}.html", f"{chapter}_tables.html")
+    shown = [page for path, page in pages.items() if path.name in names]
+    links = [link for page in shown for link in page.select('a[href^="claims.html#claim-"]')]
     rows = {link["href"].partition("#claim-")[2]: link.find_parent("tr") for link in links}
     said = {id: row.td.text for id, row in rows.items()}
     own = {claim.id: judged.verdicts[claim.id] for claim in judged.of(chapter)}
