@@ -23,7 +23,7 @@ LOWER = (
     rf"{GLUED}\s*%?\s+or more\b",
 )
 UPPER = (
-    rf"(?:at most|(?:less|fewer) than|no more than|up to)\s+{GLUED}",
+    rf"(?:at most|(?<!be )(?:less|fewer) than|no more than|up to)\s+{GLUED}",
     rf"{GLUED}\s*%?\s+or (?:less|fewer)\b",
 )
 SHOWN_AS = re.compile(r"\bFragment\b")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from driver.chapter import chapters
+from driver.reading import page as read_page
 from xaicore.html import LEGIBLE
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +42,12 @@ SMALLEST = """() => {
   return smallest;
 }"""
 """The pixels of the smallest type in the figures of a page, and which figure it is in."""
+FRAMED = {f"book/chapters/{c.name}" for c in chapters(ROOT) if read_page(c.source).framed}
+OVERFLOWS = """() => [...document.querySelectorAll(
+    '.bd-article div.math mjx-container, .bd-article div.highlight pre')]
+  .filter((e) => !e.closest('details:not([open])') && e.scrollWidth > e.clientWidth + 1)
+  .map((e) => [e.textContent.slice(0, 60), getComputedStyle(e).overflowX])"""
+"""The equations and the code that are wider than their place, and whether they scroll."""
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -117,7 +124,12 @@ def test_page_is_sound(open_page, axe, name, width, scheme):
     assert too_wide <= 0
     small, unread = page.evaluate(SMALLEST)
     assert small >= LEGIBLE - 0.1, unread
-    page.add_style_tag(content=".xc-scroll { background: none !important }")  # or no contrast
+    overflows = page.evaluate(OVERFLOWS)
+    assert {scrolls for _, scrolls in overflows} <= {"auto"}
+    if width == 1400 and name in FRAMED:
+        assert overflows == []
+    shades = ".xc-scroll, mjx-container, pre { background-image: none !important }"
+    page.add_style_tag(content=shades)  # or no contrast can be computed
     page.evaluate(axe)
     result = page.evaluate("axe.run(document, {preload: false, resultTypes: ['violations']})")
     barriers = [

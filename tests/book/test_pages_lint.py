@@ -178,6 +178,8 @@ def test_a_torn_sentence_is_found():
         ("at least {glue:text}`n` %", 'glue("n", int(x))', True),
         ("at most {glue:text}`a-n`", 'glue(f"{a}-n", x, ".0f", rounding="up")', True),
         ("{glue:text}`n` % or more", 'glue("n", x, fmt=".0f")', False),
+        ("it cannot be less than {glue:text}`n`", 'glue("n", x, ".0f")', True),
+        ("by less than {glue:text}`n`", 'glue("n", x, ".0f")', False),
         ("by {glue:text}`n`", 'glue("n", x, ".0f")', True),
     ],
 )
