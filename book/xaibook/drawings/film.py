@@ -23,12 +23,12 @@ WIDTH, HEIGHT = 688, 130
 STYLE = f"""
 .xc-film h4 {{ font: 600 13px/1.4 system-ui, sans-serif; margin: 14px 0 4px; color: inherit; }}
 .xc-film svg {{ display: block; width: 100%; height: 130px; overflow: visible; }}
-.xc-frames {{ display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); gap: 4px 8px;
+.xc-reel {{ display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); gap: 4px 8px;
   margin-bottom: 6px; }}
-.xc-frames > b {{ grid-column: 1 / -1; font-size: 12px; font-weight: 600; margin-top: 4px; }}
-.xc-frames > b::before {{ content: ""; display: inline-block; width: 22px; margin-right: 6px;
+.xc-reel > b {{ grid-column: 1 / -1; font-size: 12px; font-weight: 600; margin-top: 4px; }}
+.xc-reel > b::before {{ content: ""; display: inline-block; width: 22px; margin-right: 6px;
   border-top: 3px var(--dash) var(--ink); vertical-align: middle; }}
-{NARROW} {{ .xc-frames {{ grid-template-columns: repeat(3, minmax(0, 1fr)); }} }}
+{NARROW} {{ .xc-reel {{ grid-template-columns: repeat(3, minmax(0, 1fr)); }} }}
 """
 
 
@@ -99,7 +99,7 @@ def _row(name: str, place: int, frames: list[Tensor], line: Tensor, verb: str) -
         for shown, share in zip(frames, SHARES, strict=True)
     )
     style = f"--ink: {INKS[place]}; --dash: {'dashed' if place else 'solid'}"
-    return f'<div class="xc-frames"><b style="{style}">{escape(name)}</b>{tiles}</div>'
+    return f'<div class="xc-reel"><b style="{style}">{escape(name)}</b>{tiles}</div>'
 
 
 def _plot(lines: list[Tensor]) -> str:

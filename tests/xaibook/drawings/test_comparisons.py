@@ -37,7 +37,7 @@ class TestFilm:
         return soup(film(IMAGE, ends=(torch.zeros_like(IMAGE),) * 2, alt="a <film>", **given))
 
     def test_under_each_frame_stand_its_share_and_its_probability(self):
-        said = [numbers(small.text) for small in self.draw().select(".xc-frames small")]
+        said = [numbers(small.text) for small in self.draw().select(".xc-reel small")]
         lines = [LINE, LINE**2, 1 - LINE, 1 - LINE**2]
         wanted = [[s, float(line[s // 5])] for line in lines for s in SHARES]
         assert np.allclose(said, wanted, atol=0.0051)
