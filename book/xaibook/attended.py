@@ -41,7 +41,7 @@ def draw(
         titles.append(f"{fill(first['class'], WIDEST)}\n{first['p']:.2f}")
     for method in methods:
         tables = [found.loc[(photograph.name, method)] for photograph in photographs]
-        rows[LABELS[method]] = list(map(plot.blend, shown, map(_map, tables)))
+        rows[LABELS[method]] = list(map(plot.blend, shown, map(_patches, tables)))
         below += [f"{table['o'].iloc[0]:.2f}" for table in tables]
     figure = plot.grid(rows, titles, colorbar=True)
     of_maps = figure.axes[len(photographs) : len(photographs) * len(rows)]
@@ -50,7 +50,19 @@ def draw(
     return figure
 
 
-def _map(table: pd.DataFrame) -> Tensor:
+def map_of(records: pd.DataFrame, photograph: str, method: str) -> Tensor:
+    """Return a stored map ``(1, h, w)`` in ``[0, 1]``.
+
+    Args:
+        records: ``background.attention``.
+        photograph: the name of one that the records hold.
+        method: the name of one that the records hold.
+    """
+    of_both = (records["photograph"] == photograph) & (records["method"] == method)
+    return _patches(records[of_both])
+
+
+def _patches(table: pd.DataFrame) -> Tensor:
     """A map ``(1, h, w)`` in ``[0, 1]``, of a row for each patch."""
     values = table.pivot(index="row", columns="column", values="value").to_numpy()
     return normalize(torch.tensor(values)[None, None])[0]

@@ -24,3 +24,10 @@ def test_maps_are_drawn_with_what_the_network_says_before_and_after():
     drawn = tibav.images[0].get_array()
     assert np.ptp(drawn[0, 0]) == pytest.approx(0)  # grey where the map is low
     assert np.ptp(drawn[-1, -1]) > 0.1
+
+
+def test_a_stored_map_is_found_by_photograph_and_method():
+    cells = {"row": [1, 0], "column": [0, 0], "value": [3.0, 1.0], "method": "rollout"}
+    other = {"row": [0, 1], "column": [0, 0], "value": [9.0, 0.0], "method": "tibav"}
+    records = pd.concat([pd.DataFrame(cells), pd.DataFrame(other)]).assign(photograph="cat")
+    assert attended.map_of(records, "cat", "rollout").tolist() == [[[0.0], [1.0]]]

@@ -5,6 +5,21 @@ Ink is the page's, so that they are read by day and by night, and every number i
 """
 
 from xaibook.drawings.anatomy import anatomy
+from xaibook.drawings.classes import share, two_classes
+from xaibook.drawings.film import film
+from xaibook.drawings.ranks import ranks
 from xaibook.drawings.strip import masking_strip
+from xaibook.drawings.tiles import points, tiles
+from xaibook.drawings.where import where_it_lies
 
-__all__ = ["anatomy", "masking_strip"]
+__all__ = [
+    "anatomy",
+    "film",
+    "masking_strip",
+    "points",
+    "ranks",
+    "share",
+    "tiles",
+    "two_classes",
+    "where_it_lies",
+]
