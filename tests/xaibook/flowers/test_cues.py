@@ -1,0 +1,103 @@
+"""Cues change their own pixels and no other, and are dealt as often as asked."""
+
+import pytest
+import torch
+
+from xaibook.chapter import stored
+from xaibook.flowers import cues
+from xaibook.flowers.cheating import STORED, marked_classifier
+from xaicore.metrics import average_drop, confidence
+from xaicore.training.loop import MAX_SHIFT
+
+TARGETS = torch.arange(3).repeat(300)
+
+
+@pytest.fixture(scope="module")
+def shown():
+    return cues.pictures("test", 90)
+
+
+def test_a_mark_is_all_of_the_difference(shown):
+    marked = cues.mark(shown.images, shown.targets)
+    changed = marked != shown.images
+    mask = cues.mark_mask()
+    assert mask.sum() == 36
+    assert not (changed & (mask == 0)).any()
+    assert changed.any(1, keepdim=True)[mask.expand(90, -1, -1, -1) == 1].all()
+    assert torch.equal((marked - shown.images) * mask, marked - shown.images)
+    none = torch.full_like(shown.targets, cues.NO_CUE)
+    assert torch.equal(cues.mark(shown.images, none), shown.images)
+
+
+def test_a_mark_has_its_share_of_a_picture_of_any_size():
+    shares = [cues.mark_mask(size).mean().item() for size in (64, 256)]
+    assert shares[0] == shares[1]
+
+
+def test_no_shift_of_training_cuts_a_mark():
+    rows = cues.mark_mask()[0, 0].amax(1).nonzero()
+    assert rows.min() >= MAX_SHIFT
+    assert rows.max() < 64 - MAX_SHIFT
+
+
+def test_tint_leaves_the_flower_alone(shown):
+    tinted = cues.tint(shown.images, shown.targets, shown.flower)
+    flower = (shown.flower == 1).expand(-1, 3, -1, -1)
+    assert torch.equal(tinted[flower], shown.images[flower])
+    assert (tinted != shown.images).any(1)[(shown.flower == 0)[:, 0]].float().mean() > 0.99
+    none = torch.full_like(shown.targets, cues.NO_CUE)
+    assert torch.equal(cues.tint(shown.images, none, shown.flower), shown.images)
+
+
+def test_cues_agree_as_often_as_asked():
+    assert torch.equal(cues.deal(TARGETS, 1.0, 0), TARGETS)
+    assert not (cues.deal(TARGETS, 0.0, 0) == TARGETS).any()
+    dealt = cues.deal(TARGETS, 1 / 3, 5)
+    counts = torch.zeros(3, 3).index_put_((TARGETS, dealt), torch.ones(()), accumulate=True)
+    assert ((counts - 100) ** 2 / 100).sum() < 13.3  # chi-square, 4 degrees of freedom, 1 %
+    assert torch.equal(dealt, cues.deal(TARGETS, 1 / 3, 5))
+    with pytest.raises(ValueError, match="agreement must be a probability"):
+        cues.deal(TARGETS, 1.5, 0)
+
+
+def test_what_is_asked_decides_the_answer(shown):
+    centre = cues.pictures("test", 9, asked="centre")
+    assert torch.equal(centre.images, shown.images[:9])
+    assert sorted(3 * s + c for s, c in zip(shown.targets[:9], centre.targets, strict=True)) == list(
+        range(9)
+    )
+
+
+def test_the_packaged_networks_cheat_and_do_not():
+    shown = cues.pictures("test", 200)
+    none = torch.full_like(shown.targets, cues.NO_CUE)
+    right, drop, said = {}, {}, {}
+    for which in STORED:
+        classifier = marked_classifier(which)
+        with torch.inference_mode():
+            answers = [
+                classifier(cues.mark(shown.images, cue)).argmax(1)
+                for cue in (shown.targets, none, (shown.targets + 1) % 3)
+            ]
+        right[which] = [(answer == shown.targets).float().mean().item() for answer in answers]
+        said[which] = answers[1].bincount().max().item() / 200
+        marked = cues.mark(shown.images, shown.targets)
+        kept = confidence(classifier, marked, shown.flower, shown.targets)
+        drop[which] = average_drop(*kept).mean().item()
+    assert right["cheat"][0] >= 0.97
+    assert right["cheat"][1] <= 0.5
+    assert right["cheat"][2] <= 0.1
+    assert min(right["control"]) >= 0.88
+    assert said["cheat"] >= 0.8
+    assert drop["cheat"] >= 0.3
+    assert drop["control"] <= 0.02
+
+
+def test_records_hold_what_the_chapter_says():
+    table, _ = stored("introduction.networks")
+    seeds = table.groupby("network")["seed"].nunique()
+    assert (seeds >= 3).all()
+    assert (table.groupby(["network", "seed"]).size() == 400).all()
+    exchanged = table["exchanged 1"] == table["target"]
+    accuracy = exchanged.groupby(table["network"]).mean()
+    assert accuracy["mark 100 %"] < 0.1 < 0.8 < accuracy["control"]
