@@ -88,7 +88,7 @@ KINDS = {
     "mark 95 %": Kind(0.95),
 }
 EXPLAINED = ("control", "mark 100 %")
-MAPPED = 400
+MAPPED = 100
 """Test pictures of which there are maps."""
 
 

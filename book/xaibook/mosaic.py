@@ -11,7 +11,9 @@ DRAWN = 4000
 """Patches of the texture that are looked through for the best."""
 
 
-def mosaic(shape: Image.Image, texture: Image.Image, patch: int = PATCH, seed: int = 0) -> Image:
+def mosaic(
+    shape: Image.Image, texture: Image.Image, patch: int = PATCH, seed: int = 0
+) -> Image.Image:
     """Return a picture whose patches are those of another that are as bright in the same places.
 
     The idea is the transfer of texture of Efros and Freeman (SIGGRAPH 2001), without seams.
