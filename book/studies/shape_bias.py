@@ -31,7 +31,7 @@ from xaicore.metrics import relevance_mass_accuracy
 NETWORKS = ("resnet18", "squeezenet1_0", LITE, VIT, "resnet50")
 """Networks that are shown every picture."""
 
-MAPPED = ("resnet18", LITE)
+MAPPED = ("resnet18",)
 """Networks whose maps of both classes are looked at."""
 
 EXPLAINED = 200
