@@ -71,11 +71,11 @@ SHOWN = {"background.attention": transformers.attention}
 GRADIENTS = {f"gradients.{n}": study for n, study in interpretable_gradients.STUDIES.items()}
 TRANSLATED = {f"translation.{name}": study for name, study in translation.STUDIES.items()}
 TINTED = {f"translation.{name}": study for name, study in silhouettes.STUDIES.items()}
+TINTED |= {f"translation.{name}": study for name, study in shape_bias.STUDIES.items()}
 TRANSLATED |= TINTED
 CHEATING = {f"introduction.{name}": study for name, study in wrong_reason.STUDIES.items()}
-CONFLICTS = {f"introduction.{name}": study for name, study in shape_bias.STUDIES.items()}
 REAL = {f"gradients.{name}": study for name, study in gradients_cifar.STUDIES.items()}
-TOGETHER = VEBI | GRADIENTS | SHOWN | TRANSLATED | CHEATING | CONFLICTS | REAL
+TOGETHER = VEBI | GRADIENTS | SHOWN | TRANSLATED | CHEATING | REAL
 
 
 def provenance(seconds: float) -> dict[str, object]:
@@ -189,7 +189,7 @@ def facts(name: str) -> dict[str, object]:
         return gradients_cifar.facts()
     if name in SHOWN:
         return {**transformers.TOLD}
-    return {**(shape_bias if name in CONFLICTS else wrong_reason).TOLD}
+    return {**wrong_reason.TOLD}
 
 
 def main() -> int:
@@ -208,7 +208,6 @@ def main() -> int:
             *FOUND,
             *REAL,
             *TINTED,
-            *CONFLICTS,
             *SHOWN,
         ) or bool(study and study.photographs)
         if data is None and (needs_photographs or options.set == "all"):

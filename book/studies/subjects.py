@@ -135,7 +135,7 @@ def flowers(seed: int, count: int) -> Subject:
 
 def photographs(network: str, data: Path, count: int) -> Subject:
     """The first ImageNet validation images of the folder and a network with compressed weights."""
-    classifier = real_classifier(network, data / "weights")
+    classifier = _classifier(network, data / "weights")
     if torch.cuda.is_available():
         classifier.cuda()
     folder = data / "imagenet_val1300"
@@ -173,7 +173,7 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def real_classifier(network: str, folder: Path) -> Classifier:
+def _classifier(network: str, folder: Path) -> Classifier:
     """A network of torchvision or timm with weights of the folder, or those of a package."""
     if network == LITE:
         return default_classifier()

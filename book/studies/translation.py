@@ -327,6 +327,7 @@ STORED = {"cues agree": "colour", "with translations": "shape"}
 
 PAIRED = f"{scenes.PAIRS} rendered flowers in both domains, test"
 IMAGES = dict.fromkeys(STUDIES, PAIRED) | {
+    "shape_bias": "pictures of Geirhos et al., shape and texture of two categories",
     "silhouettes": "400 threes and 400 eights of MNIST, test",
 }
 """What the studies look at, those of silhouettes too."""

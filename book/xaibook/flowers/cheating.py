@@ -13,6 +13,7 @@ from xaicore.training.loop import fit
 from xaicore.weights import load_weights
 
 STORED = ("cheat", "control")
+SEEDS = (0, 1, 2)
 WIDTHS = (16, 32, 64)
 
 
@@ -45,17 +46,20 @@ def classifier_of(net: SmallResNet, asked: str = "petals") -> Classifier:
     )
 
 
-def marked_classifier(which: str) -> Classifier:
+def marked_classifier(which: str, seed: int = 0) -> Classifier:
     """Return a packaged classifier of petals' shapes that learnt from marked pictures.
 
     Args:
         which: ``"cheat"``, every picture with the mark of its class, or ``"control"``, marks dealt
             at random. ``python book/records.py --set introduction.networks`` trains both again.
+        seed: 0, 1 or 2.
 
     Raises:
         ValueError: no such weights are packaged.
     """
     check_name("which", which, STORED)
+    if seed not in SEEDS:
+        raise ValueError(f"seed must be one of {SEEDS}, not {seed}")
     net = SmallResNet(3, WIDTHS)
-    load_weights(net, WEIGHTS / f"marked-{which}.pt")
+    load_weights(net, WEIGHTS / f"marked-{which}{seed}.pt")
     return classifier_of(net)

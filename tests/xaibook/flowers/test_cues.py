@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from xaibook.chapter import stored
 from xaibook.flowers import cues
-from xaibook.flowers.cheating import STORED, marked_classifier
+from xaibook.flowers.cheating import SEEDS, STORED, marked_classifier
 from xaicore.metrics import average_drop, confidence
 from xaicore.training.loop import MAX_SHIFT
 
@@ -63,41 +62,30 @@ def test_cues_agree_as_often_as_asked():
 def test_what_is_asked_decides_the_answer(shown):
     centre = cues.pictures("test", 9, asked="centre")
     assert torch.equal(centre.images, shown.images[:9])
-    assert sorted(3 * s + c for s, c in zip(shown.targets[:9], centre.targets, strict=True)) == list(
-        range(9)
-    )
+    species = 3 * shown.targets[:9] + centre.targets
+    assert sorted(species.tolist()) == list(range(9))
 
 
-def test_the_packaged_networks_cheat_and_do_not():
-    shown = cues.pictures("test", 200)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_packaged_networks_cheat_and_do_not(seed, shown):
     none = torch.full_like(shown.targets, cues.NO_CUE)
     right, drop, said = {}, {}, {}
     for which in STORED:
-        classifier = marked_classifier(which)
+        classifier = marked_classifier(which, seed)
         with torch.inference_mode():
             answers = [
                 classifier(cues.mark(shown.images, cue)).argmax(1)
                 for cue in (shown.targets, none, (shown.targets + 1) % 3)
             ]
         right[which] = [(answer == shown.targets).float().mean().item() for answer in answers]
-        said[which] = answers[1].bincount().max().item() / 200
+        said[which] = answers[1].bincount().max().item() / 90
         marked = cues.mark(shown.images, shown.targets)
         kept = confidence(classifier, marked, shown.flower, shown.targets)
         drop[which] = average_drop(*kept).mean().item()
-    assert right["cheat"][0] >= 0.97
+    assert right["cheat"][0] >= 0.95
     assert right["cheat"][1] <= 0.5
     assert right["cheat"][2] <= 0.1
-    assert min(right["control"]) >= 0.88
+    assert min(right["control"]) >= 0.85
     assert said["cheat"] >= 0.8
     assert drop["cheat"] >= 0.3
     assert drop["control"] <= 0.02
-
-
-def test_records_hold_what_the_chapter_says():
-    table, _ = stored("introduction.networks")
-    seeds = table.groupby("network")["seed"].nunique()
-    assert (seeds >= 3).all()
-    assert (table.groupby(["network", "seed"]).size() == 400).all()
-    exchanged = table["exchanged 1"] == table["target"]
-    accuracy = exchanged.groupby(table["network"]).mean()
-    assert accuracy["mark 100 %"] < 0.1 < 0.8 < accuracy["control"]
