@@ -39,6 +39,7 @@ from studies import (
     transformers,
     translation,
     vebi,
+    wrong_reason,
 )
 from studies.benchmark import (
     NETWORKS,
@@ -72,7 +73,9 @@ TRANSLATED = {f"translation.{name}": study for name, study in translation.STUDIE
 TINTED = {f"translation.{name}": study for name, study in silhouettes.STUDIES.items()}
 TINTED |= {f"translation.{name}": study for name, study in shape_bias.STUDIES.items()}
 TRANSLATED |= TINTED
+CHEATING = {f"introduction.{name}": study for name, study in wrong_reason.STUDIES.items()}
 REAL = {f"gradients.{name}": study for name, study in gradients_cifar.STUDIES.items()}
+TOGETHER = VEBI | GRADIENTS | SHOWN | TRANSLATED | CHEATING | REAL
 
 
 def provenance(seconds: float) -> dict[str, object]:
@@ -115,8 +118,7 @@ def store(
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    names = [*FLOWERS, *NETWORKS, BOXES, DRAWN, *STUDIES, *VEBI, *GRADIENTS, *REAL, *SHOWN]
-    names += TRANSLATED
+    names = [*FLOWERS, *NETWORKS, BOXES, DRAWN, *STUDIES, *TOGETHER]
     parser.add_argument("--set", default="all", choices=["all", *names], help="what to measure")
     parser.add_argument("--method", help="make and keep the maps of one method only")
     parser.add_argument("--images", type=int, help="how many, at most")
@@ -173,6 +175,23 @@ def together(study: Callable[[], Iterator[pd.DataFrame]]) -> pd.DataFrame:
     return pd.concat(study(), ignore_index=True)
 
 
+def facts(name: str) -> dict[str, object]:
+    """Return what is to be said of the records of a study that is stored as one table."""
+    short = name.partition(".")[2]
+    if name in VEBI:
+        images = elsewhere.IMAGES[name] if name in FOUND else "rendered flowers, test"
+        return {"images": images, **vebi.TOLD.get(short, {})}
+    if name in GRADIENTS:
+        return {"images": f"{interpretable_gradients.TEST} rendered flowers, test"}
+    if name in TRANSLATED:
+        return {"images": translation.IMAGES[short]}
+    if name in REAL:
+        return gradients_cifar.facts()
+    if name in SHOWN:
+        return {**transformers.TOLD}
+    return {**wrong_reason.TOLD}
+
+
 def main() -> int:
     """Measure and store; exit code 2 without the data that was asked for."""
     options = arguments()
@@ -194,21 +213,8 @@ def main() -> int:
         if data is None and (needs_photographs or options.set == "all"):
             print("no real images: set XAICORE_DATA to their folder", file=sys.stderr)
             return 2
-        if name in VEBI:
-            images = elsewhere.IMAGES[name] if name in FOUND else "rendered flowers, test"
-            facts: dict[str, object] = {"images": images}
-            facts |= vebi.TOLD.get(name.removeprefix("vebi."), {})
-            store(name, ".csv.gz", partial(together, VEBI[name]), facts)
-        elif name in GRADIENTS:
-            facts = {"images": f"{interpretable_gradients.TEST} rendered flowers, test"}
-            store(name, ".csv.gz", partial(together, GRADIENTS[name]), facts)
-        elif name in SHOWN:
-            store(name, ".csv.gz", partial(together, SHOWN[name]), {**transformers.TOLD})
-        elif name in TRANSLATED:
-            facts = {"images": translation.IMAGES[name.removeprefix("translation.")]}
-            store(name, ".csv.gz", partial(together, TRANSLATED[name]), facts)
-        elif name in REAL:
-            store(name, ".csv.gz", partial(together, REAL[name]), gradients_cifar.facts())
+        if name in TOGETHER:
+            store(name, ".csv.gz", partial(together, TOGETHER[name]), facts(name))
         elif study is not None:
             store_study(name, study, data, most)
         elif name == BOXES:

@@ -25,6 +25,7 @@ FREE = {
     "CC0": "https://creativecommons.org/publicdomain/zero/1.0/",
     "public domain": "https://creativecommons.org/publicdomain/mark/1.0/",
     "CC BY 2.0": "https://creativecommons.org/licenses/by/2.0/",
+    "CC BY 4.0": "https://creativecommons.org/licenses/by/4.0/",
 }
 """Licences under which a photograph may be shown, and changed, with a credit."""
 
