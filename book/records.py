@@ -35,6 +35,7 @@ from studies import (
     opti_cam,
     shape_bias,
     silhouettes,
+    surprises,
     transfer,
     transformers,
     translation,
@@ -67,6 +68,7 @@ STUDIES |= {f"ca_stream.{name}": study for name, study in ca_stream.STUDIES.item
 FOUND = {f"vebi.{name}": study for name, study in elsewhere.STUDIES.items()}
 VEBI = {f"vebi.{name}": study for name, study in vebi.STUDIES.items()}
 VEBI |= {f"vebi.{name}": study for name, study in interpretation.STUDIES.items()} | FOUND
+VEBI |= {f"vebi.{name}": study for name, study in surprises.STUDIES.items()}
 SHOWN = {"background.attention": transformers.attention}
 GRADIENTS = {f"gradients.{n}": study for n, study in interpretable_gradients.STUDIES.items()}
 TRANSLATED = {f"translation.{name}": study for name, study in translation.STUDIES.items()}
@@ -180,7 +182,7 @@ def facts(name: str) -> dict[str, object]:
     short = name.partition(".")[2]
     if name in VEBI:
         images = elsewhere.IMAGES[name] if name in FOUND else "rendered flowers, test"
-        return {"images": images, **vebi.TOLD.get(short, {})}
+        return {"images": images, **(vebi.TOLD | surprises.TOLD).get(short, {})}
     if name in GRADIENTS:
         return {"images": f"{interpretable_gradients.TEST} rendered flowers, test"}
     if name in TRANSLATED:

@@ -51,6 +51,7 @@ def table(
     links: Sequence[str] = (),
     sortable: bool = False,
     compact: bool = False,
+    rivals: Sequence[bool] = (),
 ) -> Fragment:
     """Show a table that can be read aloud, scrolled on a phone and downloaded as CSV.
 
@@ -67,6 +68,7 @@ def table(
         compact: Whether a half-width, in a column "± metric", stands in the cell of its metric,
             and the best of each column with an arrow is bold: of the rows that share all names
             but the last. The CSV keeps the columns.
+        rivals: Which rows compete for the best; all, if nothing is said.
 
     Returns:
         The table with its download link.
@@ -75,7 +77,7 @@ def table(
         ValueError: If a header is empty or has several levels, a row has no name, or there is not
             one link per row.
     """
-    best = _best(frame) if compact else {}
+    best = _best(frame, [*rivals] or [True] * len(frame)) if compact else {}
     frame = _flat(frame)
     by_column = dict.fromkeys(frame, formats) if isinstance(formats, str) else formats
     shown = {c: [_cell_text(v, by_column.get(c, ".2f")) for v in frame[c]] for c in frame}
@@ -159,7 +161,7 @@ def _folded(shown: Mapping[Any, list[str]]) -> dict[Any, list[str]]:
     return folded
 
 
-def _best(frame: pd.DataFrame) -> dict[Any, pd.Series]:
+def _best(frame: pd.DataFrame, rivals: Sequence[bool]) -> dict[Any, pd.Series]:
     """Return which rows hold the best value of a column whose header ends in an arrow."""
     several = frame.index.nlevels > 1
     outer = pd.factorize(frame.index.droplevel(-1))[0] if several else [0] * len(frame)
@@ -167,7 +169,8 @@ def _best(frame: pd.DataFrame) -> dict[Any, pd.Series]:
     for column in frame:
         extreme = {"↑": "max", "↓": "min"}.get(str(column)[-1:])
         if extreme:
-            found[column] = frame[column] == frame.groupby(outer)[column].transform(extreme)
+            values = frame[column].where(rivals)
+            found[column] = values == values.groupby(outer).transform(extreme)
     return found
 
 

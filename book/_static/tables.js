@@ -13,7 +13,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const body = box.querySelector("tbody");
     const heads = [...box.querySelectorAll("thead th")];
     const text = (row, column) => row.cells[column].textContent;
-    const number = (cell) => (cell.trim() === "" ? NaN : Number(cell.replace("−", "-")));
+    const number = (cell) => parseFloat(cell.trim().replace("−", "-")); // of "26.9 ± 0.5" the value;
 
     const compare = (column, direction) => (one, other) => {
       const [a, b] = [text(one, column), text(other, column)];

@@ -16,7 +16,7 @@ HEADING = re.compile(r"^(#{1,6})\s+(.*)$")
 ITEM = re.compile(r"^\s*(?:[-*+]|\d+[.)]|:)\s+")
 ROLE = re.compile(r"\{([\w:]+)\}`([^`]*)`")
 SPAN = re.compile(r"(`+)(.+?)\1")
-TABLE = re.compile(r'<div class="xc-table[^"]*" id="([^"]+)">(.*?)</table>', re.DOTALL)
+TABLE = re.compile(r'<div class="(xc-table[^"]*)" id="([^"]+)">(.*?)</table>', re.DOTALL)
 SHOWN = ("xc-slider", "xc-photographs", "xc-panel", "<svg", "<img")
 PLAIN = {"div", "grid", "grid-item", "grid-item-card", "tab-set", "tab-item", "aside", "margin"}
 BOXES = {"admonition", "note", "tip", "warning", "important", "seealso", "hint", "dropdown"}
@@ -255,8 +255,8 @@ def _shown(cell: NotebookNode) -> Iterator[Part]:
         html = "".join(data.get("text/html", ""))
         tables = [*TABLE.finditer(html)]
         for found in tables:
-            cells = len(re.findall(r"<t[dh]\b", found[2].partition("<tbody>")[2]))
-            yield Part("table", name=f"tab:{found[1]}", cells=cells)
+            cells = len(re.findall(r"<t[dh]\b", found[3].partition("<tbody>")[2]))
+            yield Part("table", name=f"tab:{found[2]}", cells=cells, box=found[1])
         pictures = any(kind.startswith("image/") for kind in data)
         if not tables and (pictures or any(sign in html for sign in SHOWN)):
             drawn = True

@@ -104,7 +104,7 @@ def _tables(page: Page) -> Iterator[str]:
     if len(shown) > TABLES:
         yield f"{len(shown)} tables, more than {TABLES}"
     for table in shown:
-        if table.cells > CELLS:
+        if table.cells > CELLS and "xc-sortable" not in table.box:  # the reader narrows that one
             yield f"{table.name or 'a table'} has {table.cells} cells, more than {CELLS}"
 
 

@@ -236,6 +236,17 @@ Four more words here.
     assert counted["figures"] == 0
 
 
+def test_a_table_that_the_reader_narrows_may_be_long():
+    """A leaderboard is an instrument: it is sorted and searched, not read."""
+    rows = "<tbody>" + "<tr><td>1</td></tr>" * 100
+    for kind, said in (("xc-table", 1), ("xc-table xc-sortable", 0)):
+        html = f'<div class="{kind}" id="board"><table>{rows}</table></div>'
+        cell = new_code_cell("table()", outputs=[new_output("display_data", {"text/html": html})])
+        short = new_markdown_cell("```{admonition} In short\n:class: xc-short\nA.\n```")
+        drawn = of_notebook("toy", new_notebook(cells=[short, cell]))
+        assert sum("100 cells" in problem for problem in rules.problems(drawn)) == said
+
+
 def test_sentences_and_numbers():
     parts = [Part("text", 'It is so, e.g. here. "Why?" We ask. See Fig. 3 of it')]
     assert len([*sentences(parts)]) == 4

@@ -38,6 +38,7 @@ NOT_RUN = {
     "git clone": "needs a network",
     "torchrun": "needs as many GPUs",
     "xaicore train interpretable-gradient": "ten minutes",
+    "xaicore leaderboard": "minutes; tests of the book's package score few pictures",
     "pair = pretrain(a, b": "minutes; tests of the book's package train a little",
 }
 """Why blocks that begin like this are read by the shell and the parsers alone."""

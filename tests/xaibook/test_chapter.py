@@ -110,6 +110,12 @@ class TestTable:
             back = pd.read_csv(csv)
         pd.testing.assert_frame_equal(back, self.frame)
 
+    def test_the_best_is_sought_among_the_rows_that_compete(self):
+        frame = pd.DataFrame({"method": ["truth", "one", "other"], "PC ↑": [9.0, 3.0, 2.0]})
+        told = [False, True, True]
+        soup = self.soup(frame, "toy", "A table.", ".1f", compact=True, rivals=told)
+        assert [b.text for b in soup.select("b")] == ["3.0"]
+
     def test_a_compact_table_marks_the_best_of_each_group_and_folds_half_widths(self):
         rows = pd.MultiIndex.from_product([["x", "y"], ["a", "b"]], names=["network", "method"])
         columns = {"AD ↓": [1.0, 2.0, 8.0, 7.0], "± AD": [0.1, math.nan, 0.3, 0.4]}

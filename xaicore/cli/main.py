@@ -1,4 +1,4 @@
-"""The command line: ``xaicore explain | evaluate | report | methods | train``."""
+"""The command line: ``xaicore explain | evaluate | report | leaderboard | methods | train``."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,6 +14,9 @@ from xaicore.versions import commit, versions
 Command = Callable[[argparse.Namespace], int | None]
 Place = argparse._ActionsContainer
 """Where options are added: a parser, or a group of one."""
+
+BROUGHT = "xaicore.commands"
+"""The entry points of commands whose work another package does: xaicore knows no data."""
 
 FUNCTION = "package.module:function of your own"
 
@@ -52,6 +56,7 @@ def whole_parser() -> Parser:
     _explain(commands)
     _evaluate(commands)
     _report(commands)
+    _leaderboard(commands)
     methods = commands.add_parser("methods", help="list methods and metrics")
     methods.set_defaults(run=_later("methods"))
     train = commands.add_parser("train", help="train a network")
@@ -66,6 +71,20 @@ def _later(module: str) -> Command:
 
     def run(options: argparse.Namespace) -> int | None:
         return import_module(f"xaicore.cli.{module}").run(options)
+
+    return run
+
+
+def _brought(name: str) -> Command:
+    """Return what runs a command that another package brings, by an entry point of its name."""
+
+    def run(options: argparse.Namespace) -> int | None:
+        for found in entry_points(group=BROUGHT, name=name):
+            return found.load()(options)
+        raise ImportError(
+            f"{name} needs the package of the book, which holds the pictures and the networks: "
+            "install xaicore together with xaibook, as its repository does"
+        )
 
     return run
 
@@ -172,6 +191,26 @@ def _report(commands: Any) -> None:
     parser.add_argument("--by", help="the metric that chooses the pictures; default: the first")
     parser.add_argument("--no-pictures", action="store_true", help="explain no picture again")
     parser.add_argument("-o", "--output", type=Path, help="where to write; default: FOLDER/report")
+
+
+def _leaderboard(commands: Any) -> None:
+    parser = commands.add_parser(
+        "leaderboard",
+        help="make a row of the book's leaderboard of a method",
+        description="Score a method on the book's flowers, whose deciding pixels are known, with "
+        "all of its networks, and say where it stands among the others.",
+    )
+    parser.set_defaults(run=_brought("leaderboard"))
+    add = parser.add_argument
+    add(
+        "method",
+        help=f"{FUNCTION}, which takes a Classifier and returns a function of images (B, 3, H, W) "
+        "and targets (B,) that returns saliency (B, 1, H, W) in [0, 1]; or a name",
+    )
+    add("-o", "--output", type=Path, required=True, help="the row to write, CSV")
+    add("--pictures", type=int, default=600, help="test pictures, of which most count (600)")
+    add("--every", type=int, default=1, help="a slow method explains one in so many (1)")
+    _device(parser)
 
 
 def _train_ca_stream(tasks: Any) -> None:

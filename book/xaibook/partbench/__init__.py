@@ -1,7 +1,7 @@
 """The part-mask benchmark: methods against pixels that are known to decide the class."""
 
 from xaibook.partbench.benchmark import PartBenchmark, part_benchmark
-from xaibook.partbench.leaderboard import intervention_board, leaderboard
+from xaibook.partbench.leaderboard import intervention_board, leaderboard, standings
 from xaibook.partbench.protocol import Interventions, intervene, means_of, protocol
 from xaibook.partbench.reliance import TWINS, Reliance, Repainted, reliance, repainted
 
@@ -19,4 +19,5 @@ __all__ = [
     "protocol",
     "reliance",
     "repainted",
+    "standings",
 ]

@@ -7,6 +7,7 @@ import pandas as pd
 
 from xaibook.partbench.measures import BOTH, PARTS, REMOVALS
 from xaibook.partbench.parts import completeness, overall
+from xaibook.partbench.reliance import TWINS
 from xaicore.evaluation.tables import STANDARD_ERRORS, summarize
 
 
@@ -40,6 +41,64 @@ def leaderboard(records: pd.DataFrame) -> pd.DataFrame:
         board[f"± {score}"] = source["half_width", score].to_numpy()
     return board.sort_values(["PC", "RMA"], ascending=False, kind="stable", ignore_index=True)
 
+
+def standings(records: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per method, floor and ceiling, by paired contrast, with the place of each.
+
+    A method is above another if its paired contrast is larger on the same pictures and networks:
+    the 95 % interval of the mean difference over pictures lies above zero, and the difference is
+    positive for every network. The place of a method is one more than the number of methods above
+    it, so that those which cannot be told apart share one; floors and ceilings have no place.
+
+    Args:
+        records: what ``part_benchmark`` returns.
+
+    Returns:
+        ``place``, a string, ``method``, ``kind``, ``images``, and in per cent ``PC``, ``± PC``,
+        and of both tasks ``RMA``, ``pointing`` and ``IoU`` with their half-widths: ``RMA petal``,
+        ``± RMA petal`` and so on.
+
+    Raises:
+        ValueError: there are no records.
+    """
+    board = leaderboard(records)
+    keys = ["method", "kind"]
+    rows = board.drop_duplicates("method")[[*keys, "images", "PC", "± PC"]].set_index(keys)
+    for score in SHOWN:
+        for task in TWINS:
+            own = board[board["task"] == task].set_index(keys)
+            for column in (score, f"± {score}"):
+                rows[f"{column} {task}"] = own[column]
+    rows = rows.reset_index()
+    places = _places(records[(records["kind"] == "method") & (records["metric"] == "PC")])
+    rows.insert(0, "place", rows["method"].map(places).fillna("").astype(str))
+    return rows
+
+
+def _places(contrast: pd.DataFrame) -> dict[str, str]:
+    """Return the place of each method: one more than the number of those that are above it."""
+    wide = contrast.pivot(index=["image", "seed"], columns="method", values="value")
+    above = {
+        method: 1 + sum(_is_above(wide[other] - wide[method]) for other in wide if other != method)
+        for method in wide
+    }
+    shared = pd.Series(above).duplicated(keep=False)
+    return {method: f"{place}{'=' if shared[method] else ''}" for method, place in above.items()}
+
+
+def _is_above(difference: pd.Series) -> bool:
+    """Whether differences of pictures and seeds are surely positive, and so for every seed."""
+    known = difference.dropna()
+    per_image = known.groupby("image").mean()
+    return bool(
+        len(per_image) > 1
+        and (known.groupby("seed").mean() > 0).all()
+        and per_image.mean() > STANDARD_ERRORS * per_image.sem()
+    )
+
+
+SHOWN = ("RMA", "pointing", "IoU")
+"""What stands beside the paired contrast in the standings."""
 
 HEADINGS = {
     "DC": "deletion",

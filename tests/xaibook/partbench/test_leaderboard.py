@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xaibook.partbench import intervention_board, leaderboard
+from xaibook.partbench import intervention_board, leaderboard, standings
 from xaibook.partbench.leaderboard import HEADINGS
 from xaibook.partbench.measures import PARTS, REMOVALS
 
@@ -53,6 +53,47 @@ def test_methods_are_ranked_with_means_and_intervals_over_pictures() -> None:
 def test_no_records_are_refused() -> None:
     with pytest.raises(ValueError, match="there are no records"):
         leaderboard(records().iloc[:0])
+
+
+def contrasts(**levels: list[float]) -> pd.DataFrame:
+    """Methods whose paired contrast has a level for each of three networks, on forty pictures."""
+    rng = np.random.default_rng(0)
+    common = rng.standard_normal(40)
+    parts = [
+        {"image": i, "seed": seed, "method": m, "kind": "floor" if m == "noise" else "method"}
+        | {"task": task, "metric": score}
+        | {"value": level + 0.2 * common[i] + 0.01 * rng.standard_normal()}
+        for m, own in levels.items()
+        for seed, level in enumerate(own)
+        for i in range(40)
+        for score in PARTS
+        for task in (("both",) if score == "PC" else ("petal", "stem"))
+    ]
+    return pd.DataFrame(parts)
+
+
+def test_places_are_shared_by_methods_that_cannot_be_told_apart() -> None:
+    """By pairs: the pictures differ far more than the methods do, and that tells nothing."""
+    table = contrasts(
+        best=[0.5, 0.5, 0.5],
+        near=[0.45, 0.45, 0.45],
+        twin=[0.45, 0.45, 0.45],
+        mixed=[0.1, 0.1, 0.47],
+        noise=[0.6, 0.6, 0.6],
+    )
+    board = standings(table).set_index("method")
+    assert board.index[0] == "noise"
+    assert board["place"].to_dict() == {
+        "noise": "",
+        "best": "1",
+        "near": "2=",
+        "twin": "2=",
+        "mixed": "2=",
+    }
+    wide = standings(table).set_index("method")
+    petals = table[(table["method"] == "near") & (table["task"] == "petal")]
+    share = petals[petals["metric"] == "RMA"].groupby("image")["value"].mean().mean()
+    assert wide.loc["near", "RMA petal"] == pytest.approx(100 * share)
 
 
 def interventions() -> pd.DataFrame:
