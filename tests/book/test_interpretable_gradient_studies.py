@@ -65,8 +65,8 @@ def test_averaging_is_described_beside_the_gradient_it_averages(small, monkeypat
 def test_the_stored_networks_are_those_of_the_first_seed(small, monkeypatch, tmp_path):
     monkeypatch.setattr(studies, "stored_weights", lambda name: tmp_path / f"{name}.pt")
     studies.store_taught()
-    kept = torch.load(tmp_path / "loss.pt")
-    torch.testing.assert_close(kept["fc.weight"], studies.learnt(0, "loss 1").fc.weight.half())
+    kept = torch.load(tmp_path / "log-probability.pt")["fc.weight"]
+    torch.testing.assert_close(kept, studies.learnt(0, "log-probability 1").fc.weight.half())
 
 
 def test_alignment_is_watched_from_the_start_to_the_end(small):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
@@ -42,7 +44,7 @@ def objective(cross_entropy: float, cosine: float, weight: float) -> Figure:
 
 def _box(ax: Axes, x: float, y: float, text: str, colour: str = "0.3") -> None:
     width, height = 1.4, 0.62
-    style = {
+    style: dict[str, Any] = {
         "boxstyle": "round,pad=0.03",
         "facecolor": "none",
         "edgecolor": colour,
@@ -53,8 +55,8 @@ def _box(ax: Axes, x: float, y: float, text: str, colour: str = "0.3") -> None:
 
 
 def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], colour: str) -> None:
-    style = {"arrowstyle": "-|>", "mutation_scale": 12, "color": colour, "linewidth": 1.6}
-    ax.add_patch(FancyArrowPatch(start, end, shrinkA=0, shrinkB=0, **style))
+    style: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 12, "color": colour}
+    ax.add_patch(FancyArrowPatch(start, end, shrinkA=0, shrinkB=0, linewidth=1.6, **style))
 
 
 def _back(

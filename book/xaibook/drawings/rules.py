@@ -53,8 +53,9 @@ def _panel(ax: Axes, found: Mapping[str, Tensor], named: bool) -> None:
         for column, value in enumerate(found[key].tolist()):
             shut = key in ("plain", "guided") and found["u"][column] <= 0
             refused = key == "guided" and not shut and found["d"][column] < 0
-            box = {"facecolor": OFF if shut else colour, "hatch": "///" if refused else None}
-            ax.add_patch(Rectangle((column + 0.06, y), 0.88, 0.84, edgecolor=TYPE, **box))
+            cell = Rectangle((column + 0.06, y), 0.88, 0.84, edgecolor=TYPE)
+            cell.set(facecolor=OFF if shut else colour, hatch="///" if refused else None)
+            ax.add_patch(cell)
             text = f"{value:g}".replace("-", "−")
             ax.text(column + 0.5, y + 0.42, text, ha="center", va="center", color=TYPE)
         if named:

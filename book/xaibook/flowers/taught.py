@@ -17,10 +17,9 @@ WIDTHS = (16, 32, 64)
 TAUGHT = {
     "cross-entropy": "plain",
     "log-probability": "log-probability 1",
-    "loss": "loss 1",
     "averages": "plain, averages",
 }
-"""What they learnt with, and what the records call it. The first three learnt from the first step
+"""What they learnt with, and what the records call it. The first two learnt from the first step
 on; the last went on from the first, with averages in the place of its strides."""
 
 
