@@ -23,6 +23,7 @@ from studies.benchmark import SEEDS, WIDE_BLUR, Factory
 from studies.subjects import say
 from xaibook.flowers.dataset import Flowers, class_names
 from xaibook.flowers.network import SmallResNet
+from xaibook.flowers.taught import TAUGHT, WIDTHS, stored_weights
 from xaibook.flowers.trained import FLOWER_MEAN, FLOWER_STD
 from xaibook.wide import from_records
 from xaicore import attribution as methods
@@ -40,9 +41,6 @@ from xaicore.training.interpretable_gradients import (
 )
 from xaicore.training.loop import InMemory, Loss, Recipe, augment, cross_entropy, train
 from xaicore.training.normalization import TwiceDifferentiable
-
-WIDTHS = (16, 32, 64)
-"""Half of the book's own network, so that many can be trained."""
 
 TEST, WATCHED = 500, 100
 """Test flowers that are explained; validation flowers that are watched during training."""
@@ -146,6 +144,7 @@ EXPLAINERS: dict[str, Factory] = {
     "opti-cam": partial(methods.OptiCAM, preset="fast", iterations=25),
 }
 SMOOTHED: dict[str, Factory] = {"smoothgrad": partial(methods.SmoothGrad, samples=16)}
+AVERAGING: dict[str, Factory] = {"plain": methods.Saliency, **SMOOTHED}
 
 
 @cache
@@ -311,13 +310,9 @@ def described(
     the standard deviation of its mean over the places of a 4x4 lattice, relative to the mean;
     ``RMA`` the share of it on the head of the flower, where that is known.
     """
-    dataset: Dataset[Any] = TensorDataset(images, targets)
     gradients = methods.Saliency(explained)
     maps = torch.cat([gradients.raw(*part) for part in _parts(images, targets)])
-    found = evaluate(
-        explained, dataset, {"saliency": maps}, curves=protocol, truth=truth, strict=True
-    )
-    table = from_records(found)
+    table = scored(explained, images, targets, maps, protocol, truth)
     logits = torch.cat([explained(part).detach() for part in images.split(50)])
     table["accuracy"] = (logits.argmax(1) == targets).double().numpy()
     for target, found in cosines(explained.net, explained.normalised(images), targets).items():
@@ -326,6 +321,36 @@ def described(
     cosine_names = [f"cosine of {target}" for target in TARGETS]
     kept = ["image", "target", *SCORES, "accuracy", *cosine_names, "roughness", "grid"]
     return table[[name for name in kept if name in table]]
+
+
+def scored(
+    explained: Classifier,
+    images: Tensor,
+    targets: Tensor,
+    maps: Tensor,
+    protocol: CausalProtocol,
+    truth: Truth,
+) -> pd.DataFrame:
+    """Return what maps that are there are worth: one row per image."""
+    dataset: Dataset[Any] = TensorDataset(images, targets)
+    return from_records(
+        evaluate(explained, dataset, {"map": maps}, curves=protocol, truth=truth, strict=True)
+    )
+
+
+def averaging() -> Iterator[pd.DataFrame]:
+    """The gradient of networks that learnt with cross-entropy alone, and the mean of sixteen."""
+    flowers, head = shown()
+    seen = flowers.images, flowers.targets
+    for seed in SEEDS:
+        explained = classifier(learnt(seed))
+        for name, make in AVERAGING.items():
+            method = make(explained)
+            maps = torch.cat([method.raw(*part) for part in _parts(*seen)])
+            table = scored(explained, *seen, maps, PATIENT, Truth(masks=head))
+            table = table[["image", "target", *SCORES]].assign(roughness=roughness(maps).numpy())
+            yield table.assign(variant=name, network=called(seed))
+            say(f"{name} of cross-entropy alone, seed {seed}: described")
 
 
 def roughness(maps: Tensor) -> Tensor:
@@ -388,4 +413,19 @@ STUDIES: dict[str, Callable[[], Iterator[pd.DataFrame]]] = {
     "explanations": explanations,
     "downsampling": partial(networks, AVERAGED),
     "scratch": from_scratch,
+    "averaging": averaging,
 }
+
+
+def store_taught(seed: int = 0) -> None:
+    """Store the networks that the chapter shows, in half precision."""
+    for name, variant in TAUGHT.items():
+        averaged = AVERAGED.get(variant)
+        net = trained(variant, averaged, seed)[0] if averaged else learnt(seed, variant)
+        state = net.state_dict().items()
+        half = {key: value.half() if value.is_floating_point() else value for key, value in state}
+        write_tensors(stored_weights(name), half)
+
+
+if __name__ == "__main__":
+    store_taught()

@@ -82,6 +82,28 @@ def chapter_table(judged: Judged, chapter: str, name: str, wanted: Iterable[str]
     return table(pd.DataFrame(rows), name, caption, links=links)
 
 
+def counted(
+    judged: Judged, chapter: str, name: str, settles: Mapping[str, str], caption: str
+) -> Fragment:
+    """Show how many claims of a chapter came out how, and what would settle those that are open.
+
+    Args:
+        judged: the claims and their verdicts.
+        chapter: which chapter.
+        name: the name of the table.
+        settles: what would settle the claims of a verdict.
+        caption: one sentence that says what the table shows.
+    """
+    own = judged.of(chapter)
+    rows = []
+    for verdict in verdicts.VERDICTS:
+        found = [claim.short for claim in own if judged.verdicts[claim.id] == verdict]
+        row = {"verdict": in_words(verdict), "claims": len(found), "of": "; ".join(found)}
+        rows += [row | {"what would settle it": settles.get(verdict, "–")}] if found else []
+    frame = pd.DataFrame(rows)
+    return table(frame, name, caption, links=[f"claims.html#claims-{chapter}"] * len(frame))
+
+
 def where(judged: Judged, claim: Claim) -> str:
     """Return in words at which scales a claim came out how, the decided ones first."""
     places = judged.at[claim.id]

@@ -52,6 +52,23 @@ def test_networks_learn_with_an_objective_from_the_first_step(small):
     assert not torch.equal(plain, other)
 
 
+def test_averaging_is_described_beside_the_gradient_it_averages(small, monkeypatch):
+    monkeypatch.setattr(studies, "AVERAGING", {"plain": studies.AVERAGING["plain"]})
+    table = pd.concat(list(studies.averaging()), ignore_index=True)
+    assert set(table["variant"]) == {"plain"}
+    assert table.notna().all(axis=None)
+    plain = next(studies.from_scratch())
+    shared = ["image", "RMA", "insertion", "roughness"]
+    pd.testing.assert_frame_equal(table[shared], plain[shared])
+
+
+def test_the_stored_networks_are_those_of_the_first_seed(small, monkeypatch, tmp_path):
+    monkeypatch.setattr(studies, "stored_weights", lambda name: tmp_path / f"{name}.pt")
+    studies.store_taught()
+    kept = torch.load(tmp_path / "log-probability.pt")["fc.weight"]
+    torch.testing.assert_close(kept, studies.learnt(0, "log-probability 1").fc.weight.half())
+
+
 def test_alignment_is_watched_from_the_start_to_the_end(small):
     table = pd.concat(list(studies.training({"plain": studies.VARIANTS["plain"]})))
     assert (table.groupby("look").size() == 8).all()

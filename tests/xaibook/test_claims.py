@@ -1,13 +1,14 @@
 """The claims: what is compared of tables made by hand, their data, and the verdicts on records."""
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from xaibook import claims, verdicts
+from xaibook import claims, claims_page, verdicts
 from xaibook.chapter import RECORDS
 from xaibook.claims import Claim, Scale
 from xaibook.verdicts import CONTRADICTED, HOLDS, NOT_TESTABLE, UNDECIDED
@@ -272,6 +273,15 @@ class TestData:
     def test_a_chapter_judges_as_the_page_does(self):
         whole, own = claims.judge(), claims.judge("vebi")
         assert own.verdicts == {claim.id: whole.verdicts[claim.id] for claim in own.claims.values()}
+
+    def test_a_chapter_counts_each_claim_once(self):
+        own = claims.judge("ca_stream")
+        settles = dict.fromkeys(verdicts.VERDICTS, "more pictures")
+        shown = claims_page.counted(own, "ca_stream", "few", settles, "How many.")
+        counts = [int(n) for n in re.findall(r'<td class="number">(\d+)</td>', shown.html)]
+        assert sum(counts) == len(own.claims)
+        assert len(counts) == len(set(own.verdicts.values()))
+        assert all(claim.short in shown.html for claim in own.claims.values())
 
     def test_no_two_comparisons_of_the_book_are_called_alike(self):
         """A row of the figure, and of the evidence, is not written over another."""
