@@ -20,10 +20,10 @@ from xaicore import attribution as methods
 from xaicore.files import replacing
 from xaicore.masking import mask
 
-OPTIMISED: Mapping[str, Factory] = {LITE: STEADY}
-"""Opti-CAM on photographs, of a network whose maps another study keeps."""
+OPTIMISED: Mapping[str, Factory] = {LITE: STEADY, "mobilenet_v2": STEADY}
+"""Opti-CAM on photographs, of the networks whose maps another study keeps."""
 
-JUDGES = (*OPTIMISED, VIT, "resnet18", "squeezenet1_0", "mobilenet_v2")
+JUDGES = (*OPTIMISED, VIT, "resnet18", "squeezenet1_0")
 """The networks that judge photographs, those that make no map here included."""
 
 
@@ -105,6 +105,6 @@ def probabilities(judge: Subject, label: str, maps: Tensor | None = None) -> Ten
 STUDIES = {
     "transfer": Study(judged, 300, {}, {"judges": f"the book's own, seeds {SEEDS}"}),
     "photographs-transfer": Study(
-        judged, 0, dict.fromkeys(OPTIMISED, 100), {"judges": ", ".join(JUDGES)}
+        judged, 0, dict.fromkeys(OPTIMISED, 300), {"judges": ", ".join(JUDGES)}
     ),
 }

@@ -127,7 +127,7 @@ def test_networks_of_other_architectures_judge_maps_of_photographs():
     assert set(table["network"]) == {*transfer.OPTIMISED, NOBODY}
     assert set(table["judge"]) == {*transfer.JUDGES}
     counted = table.groupby(["network", "judge", "method"])["image"].agg(["nunique", "size"])
-    assert (counted == 100).all(axis=None)
+    assert (counted == 300).all(axis=None)
     assert set(source["judges"].split(", ")) == {*transfer.JUDGES}
 
 
