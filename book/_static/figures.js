@@ -40,7 +40,7 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const box of document.querySelectorAll(".bd-article .xc-scrolled")) {
     watch(box);
     const shown = () => [...box.children].find((drawn) => !drawn.hidden);
-    const open = make("button", { type: "button", className: "xc-open", textContent: "⤢" });
+    const open = make("button", { type: "button", className: "xc-enlarge", textContent: "⤢" });
     open.setAttribute("aria-label", "Enlarge the figure");
     open.addEventListener("click", () => enlarge(shown()));
     box.addEventListener("click", () => enlarge(shown()));

@@ -250,7 +250,7 @@ def test_a_figure_is_enlarged_by_mouse_and_keyboard_and_scrolls(browser, tmp_pat
     assert large.bounding_box()["width"] > box.locator("svg").bounding_box()["width"]
     page.keyboard.press("Escape")
     assert not dialog.is_visible()
-    assert page.evaluate("document.activeElement.className") == "xc-open"
+    assert page.evaluate("document.activeElement.className") == "xc-enlarge"
     box.click()
     dialog.get_by_role("button", name="Close").click()
     assert not dialog.is_visible()
@@ -392,6 +392,20 @@ def test_a_leaderboard_is_sorted_narrowed_and_downloaded_from_disk(
     assert len(frame) == count
     assert [column for column in frame if "±" not in column] == [head.strip() for head in heads]
     assert open_page.wrong == []
+
+
+def test_signs_of_the_matrix_of_claims_stand_in_their_cells(open_page, site):
+    page = open_page("book/chapters/claims", base=f"{site.as_uri()}/")
+    astray = """() => [...document.querySelectorAll('.xc-matrix :is(td, th) *')].filter((sign) => {
+      const [inner, outer] = [sign, sign.closest('td, th')].map((e) => e.getBoundingClientRect());
+      const middle = (inner.left + inner.right) / 2;
+      return inner.top < outer.top - 4 || inner.bottom > outer.bottom + 4
+        || middle < outer.left || middle > outer.right || inner.width > outer.width + 8;
+    }).map((sign) => sign.outerHTML)"""
+    assert page.evaluate("document.querySelectorAll('.xc-matrix td').length") > 100
+    assert page.evaluate(astray) == []
+    widths = "[...document.querySelectorAll('.xc-matrix')].map((table) => table.scrollWidth)"
+    assert len(set(page.evaluate(widths))) == 1  # that of a column
 
 
 def test_claims_are_narrowed_and_a_link_opens_its_evidence(browser, tmp_path):
