@@ -66,6 +66,11 @@ CARDS = {
         "0 to 100 %",
         "be small, and stay under its own mask",
     ),
+    "transfer": Card(
+        "mean over judges of min(1, AG judge / AG own)",
+        "0 to 100 %",
+        "gain little: a small gain travels whole",
+    ),
     "PC": Card(
         "½ (own part − other part, for both networks), by RMA",
         "−100 to 100 %",

@@ -114,5 +114,6 @@ def test_drawing_asks_the_methods_for_nothing_but_what_the_key_has_by_itself(roo
     files = used(
         root, ["import xaicore as xc\nfrom xaibook import style\nstyle.use()\nxc.plot.grid"]
     )
-    drawing = {"xaicore/plot.py", "xaicore/html.py", "book/xaibook/style.py"}
+    drawing = {"xaicore/plot.py", "xaicore/html.py"}
+    drawing |= {f"book/xaibook/{name}.py" for name in ("style", "vector")}
     assert files == {root / path for path in drawing}

@@ -70,6 +70,10 @@ def judged(judge: Classifier, images: Tensor, targets: Tensor) -> Tensor:
         judge: the network that is asked, in evaluation mode.
         images: pixels ``(B, channels, H, W)`` in ``[0, 1]``, masked or whole.
         targets: the classes ``(B,)``, which must mean the same to it.
+
+    Example:
+        >>> xc.metrics.judged(model, images, targets).shape
+        torch.Size([2])
     """
     return judge.probability(answers(judge, images), targets)
 

@@ -24,7 +24,7 @@ STYLE = f"""
 .xc-squares {{ display: grid; grid-template-columns: auto 1fr 1fr; gap: 3px; font-size: 12px;
   align-items: center; }}
 .xc-squares span {{ padding: 6px 2px; text-align: center; font-variant-numeric: tabular-nums;
-  background: color-mix(in srgb, {FOR} var(--share), transparent); }}
+  background: color-mix(in srgb, {FOR} calc(0.5 * var(--share)), transparent); }}
 .xc-squares span.xc-own {{ outline: 2px solid currentColor; outline-offset: -2px; }}
 .xc-contrast .xc-result b {{ display: block; font-size: 17px; }}
 .xc-contrast figure {{ margin: 0; }}

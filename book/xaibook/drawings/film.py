@@ -21,7 +21,8 @@ WIDTH, HEIGHT = 688, 130
 """Of a curve, in its own units."""
 
 STYLE = f"""
-.xc-film h4 {{ font: 600 13px/1.4 system-ui, sans-serif; margin: 14px 0 4px; color: inherit; }}
+.xc-film .xc-title {{ font: 600 13px/1.4 system-ui, sans-serif; margin: 14px 0 4px;
+  color: inherit; }}
 .xc-film svg {{ display: block; width: 100%; height: 130px; overflow: visible; }}
 .xc-reel {{ display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); gap: 4px 8px;
   margin-bottom: 6px; }}
@@ -67,7 +68,8 @@ def film(
             _row(name, place, _frames(first, last, maps[name]), line, verb)
             for place, (name, line) in enumerate(lines.items())
         )
-        head = f"<h4>{title}: probability, 0 to 1, over the pixels {verb}, 0 to 100 %</h4>"
+        over = f"{title}: probability, 0 to 1, over the pixels {verb}, 0 to 100 %"
+        head = f'<p class="xc-title">{over}</p>'
         parts.append(f"{head}{_plot(list(lines.values()))}{rows}")
     return drawing(f'<div class="xc-film">{"".join(parts)}</div>', STYLE, alt)
 

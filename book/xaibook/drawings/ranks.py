@@ -60,5 +60,5 @@ def ranks(values: pd.DataFrame, alt: str) -> Fragment:
 def _cell(rank: float, value: float, count: int) -> str:
     weight = 1 - (rank - 1) / max(count - 1, 1)
     light = 94 - 62 * weight
-    style = f"--shade: hsl(204 60% {light:.0f}%); --text: {'#fff' if light < 58 else '#111'}"
+    style = f"--shade: hsl(204 60% {light:.0f}%); --text: {'#fff' if light < 43.5 else '#000'}"
     return f'<div style="{style}">{rank:.0f}<small>{number(value, 1)} %</small></div>'
