@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,15 +69,6 @@ class Subject:
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.dataset)  # type: ignore[arg-type]
-
-    def first(self, count: int) -> Subject:
-        """Return the same network with the first images only."""
-        boxes = self.truth.boxes
-        return replace(
-            self,
-            dataset=Subset(self.dataset, range(min(count, len(self)))),
-            truth=Truth(boxes=None if boxes is None else boxes[:count]),
-        )
 
     def maps(
         self,

@@ -35,6 +35,7 @@ MASKED: Mapping[str, Factory] = {
 FOLLOWED: Mapping[str, Factory] = {
     "grad-cam": methods.GradCAM,
     "grad-cam++": methods.GradCAMPlusPlus,
+    "score-cam": methods.ScoreCAM,
     "raw-attention": methods.RawAttention,
     "rollout": methods.AttentionRollout,
     "tibav": methods.TIBAV,
@@ -42,17 +43,13 @@ FOLLOWED: Mapping[str, Factory] = {
 }
 
 METHODS = {**MASKED, **FOLLOWED}
-"""Without Score-CAM, which passes once for each of 192 channels."""
-
-FEWER = 50
-"""Images of which curves are followed."""
 
 SHOWN = ("raw-attention", "rollout", "tibav", "grad-cam", "opti-cam")
 """The methods that are drawn."""
 
 
 def transformer(subject: Subject) -> Iterator[pd.DataFrame]:
-    """What the mask of every method keeps, where it lies, and some curves on the first images."""
+    """What the mask of every method keeps, where it lies, and the curves of some methods."""
     size = subject.dataset[0][0].shape[-2:]
     kept = {
         name: explained(subject, name, make(subject.classifier)) for name, make in METHODS.items()
@@ -64,9 +61,8 @@ def transformer(subject: Subject) -> Iterator[pd.DataFrame]:
     ]
     table = _scores(subject, maps, "placed", None, truth=subject.truth)
     table = table.drop(columns="seconds").merge(pd.concat(spent), validate="one_to_one")
-    few = subject.first(FEWER)
-    curved = {name: maps[name][:FEWER] for name in FOLLOWED}
-    curves = _scores(few, curved, "followed", ["insertion", "deletion"], curves=CURVES)
+    curved = {name: maps[name] for name in FOLLOWED}
+    curves = _scores(subject, curved, "followed", ["insertion", "deletion"], curves=CURVES)
     columns = ["method", "image", "insertion", "deletion"]
     whole = table.merge(curves[columns], how="left", validate="one_to_one")
     yield whole.assign(network=subject.name)
@@ -136,8 +132,7 @@ STUDIES = {
         {VIT: 300},
         told={
             "settings": {"opti-cam": STEADY.keywords["preset"].__dict__},
-            "curves": f"{CURVES.steps} steps, blur {CURVES.blur}, removed: {CURVES.removed}, "
-            f"the first {FEWER}",
+            "curves": f"{CURVES.steps} steps, blur {CURVES.blur}, removed: {CURVES.removed}",
             "precision": "float32",
         },
     ),

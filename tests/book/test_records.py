@@ -174,7 +174,6 @@ def tokens(monkeypatch, tmp_path):
     """A small random transformer that looks at three flowers, in whose corner the class is."""
     timm = pytest.importorskip("timm")
     monkeypatch.setattr(subjects, "KEPT", tmp_path / "kept")
-    monkeypatch.setattr(transformers, "FEWER", 2)
     for name in ("METHODS", "FOLLOWED"):
         chosen = {"tibav": methods.TIBAV, "rollout": methods.AttentionRollout}
         kept = chosen if name == "METHODS" else {"rollout": chosen["rollout"]}
@@ -193,7 +192,7 @@ def test_a_transformer_is_masked_placed_and_followed(tokens, monkeypatch):
     assert table[["p", "o", "LE", "SP", "seconds"]].notna().all(axis=None)
     assert (table["seconds"] > 0).all()
     known = table[["insertion", "deletion"]].notna().all(axis=1)
-    assert (known == (table["method"].eq("rollout") & (table["image"] < 2))).all()
+    assert (known == table["method"].eq("rollout")).all()
 
     def fail(*_: object) -> None:
         raise AssertionError("explained again")
@@ -201,12 +200,6 @@ def test_a_transformer_is_masked_placed_and_followed(tokens, monkeypatch):
     monkeypatch.setattr(methods.TIBAV, "_raw", fail)
     (again,) = transformers.transformer(tokens)
     pd.testing.assert_frame_equal(again, table)
-
-
-def test_the_first_images_of_a_subject_keep_their_boxes(tokens):
-    few = tokens.first(2)
-    assert len(few) == len(few.truth.boxes) == 2
-    assert len(tokens.first(5)) == 3
 
 
 def test_a_benchmark_makes_one_row_per_image_and_map(small):
