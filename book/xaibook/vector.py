@@ -27,7 +27,7 @@ GROUND = "var(--pst-color-background, white)"
 
 _PICTURE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
 _GREY = re.compile(r"#([0-9a-f]{2})\1\1\b")
-_NAME = re.compile(r'((?: id="|#))([\w-]+)')
+_NAME = re.compile(r'( id="|url\(#|href="#)([\w-]+)')
 
 
 def svg(figure: Figure) -> str:
@@ -60,7 +60,7 @@ def inline(drawn: str, alt: str, prefix: str) -> str:
     if start is None:
         raise ValueError("drawn is no SVG: it has no <svg> element")
     body = re.sub(r"<style.*?</style>", "", drawn[start.end() :], flags=re.DOTALL)
-    used = set(re.findall(r"[(\"]#([\w-]+)", body))
+    used = {name for place, name in _NAME.findall(body) if place != ' id="'}
     body = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", body)
     body = _NAME.sub(lambda m: f"{m[1]}{prefix}-{m[2]}" if m[2] in used else m[0], body)
     return (
