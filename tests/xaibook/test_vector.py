@@ -97,6 +97,12 @@ def test_it_is_no_narrower_than_its_smallest_type_can_be_read(page):
     )
 
 
+def test_an_exponent_makes_no_figure_wider():
+    plain, raised = lines(), lines()
+    raised.axes[0].set_xlabel(r"$x^2$", fontsize=8)
+    assert least_width(svg(raised)) == pytest.approx(least_width(svg(plain)), rel=0.02)
+
+
 def test_what_is_no_svg_is_refused():
     with pytest.raises(ValueError, match="no SVG"):
         inline("<p>", "", "")
