@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from torch import Tensor
 
 from xaibook.chooser import chooser
@@ -51,7 +52,8 @@ def scrub(
     if any(n % 20 for n in steps):
         raise ValueError(f"frames lie at multiples of 5 %: steps must be 20 n, not {steps}")
     ways = {"insertion": (ends[0], image, "come"), "deletion": (image, ends[1], "gone")}
-    frames, said = {}, {}
+    frames: dict[tuple[str, ...], np.ndarray] = {}
+    said: dict[tuple[str, ...], str] = {}
     for kind, (way, (first, last, verb)) in enumerate(ways.items()):
         for name, saliency in maps.items():
             line = curves[name][kind]
@@ -80,7 +82,8 @@ def powers(
     Returns:
         The panel, which opens with the first map as it is, on black.
     """
-    frames, said = {}, {}
+    frames: dict[tuple[str, ...], np.ndarray] = {}
+    said: dict[tuple[str, ...], str] = {}
     for name, saliency in maps.items():
         for power in POWERS:
             raised = saliency**power
@@ -110,7 +113,8 @@ def sharpness(
     Returns:
         The panel, which opens with the sharpest but one.
     """
-    frames, said = {}, {}
+    frames: dict[tuple[str, ...], np.ndarray] = {}
+    said: dict[tuple[str, ...], str] = {}
     for place, image in enumerate(images):
         for factor, weights in attention.items():
             key = str(place + 1), factor
