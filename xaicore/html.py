@@ -186,10 +186,10 @@ def _cell_text(value: object, fmt: str) -> str:
     return typeset(value, fmt if isinstance(value, float) else "")
 
 
-def image_of(figure: Figure, alt: str, pictures: bool | None = None) -> str:
+def image_of(figure: Figure, alt: str) -> str:
     """Draw a figure as an image of a page, scrolled where its type would be too small to read."""
     legible = f"--legible: {least_width(figure)}px"
-    image = f'<img src="{embedded(figure, pictures)}" alt="{escape(alt)}" style="{legible}">'
+    image = f'<img src="{embedded(figure)}" alt="{escape(alt)}" style="{legible}">'
     return f'<div class="xc-scrolled">{image}</div>'
 
 
@@ -200,9 +200,9 @@ def least_width(figure: Figure) -> int:
     return math.ceil(LEGIBLE * 72 * figure.get_tightbbox().width / smallest)
 
 
-def embedded(figure: Figure, pictures: bool | None = None) -> str:
+def embedded(figure: Figure) -> str:
     """Draw a figure as a data URI whose bytes depend on the drawing alone; pictures as JPEG."""
-    if of_pictures(figure) if pictures is None else pictures:
+    if of_pictures(figure):
         return "data:image/jpeg;base64," + base64.b64encode(jpeg(figure)).decode()
     return "data:image/png;base64," + base64.b64encode(png(figure)).decode()
 

@@ -16,7 +16,11 @@ HEADING = re.compile(r"^(#{1,6})\s+(.*)$")
 ITEM = re.compile(r"^\s*(?:[-*+]|\d+[.)]|:)\s+")
 ROLE = re.compile(r"\{([\w:]+)\}`([^`]*)`")
 SPAN = re.compile(r"(`+)(.+?)\1")
-TABLE = re.compile(r'<div class="(xc-table[^"]*)" id="([^"]+)">(.*?)</table>', re.DOTALL)
+TABLE = re.compile(
+    r'<div class="(xc-table(?![^"]*xc-claims)[^"]*)" id="([^"]+)">(.*?)</table>', re.DOTALL
+)
+"""A table that has a number; the matrix of claims has none."""
+
 SHOWN = ("xc-slider", "xc-photographs", "xc-panel", "<svg", "<img")
 PLAIN = {"div", "grid", "grid-item", "grid-item-card", "tab-set", "tab-item", "aside", "margin"}
 BOXES = {"admonition", "note", "tip", "warning", "important", "seealso", "hint", "dropdown"}

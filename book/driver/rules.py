@@ -24,18 +24,23 @@ ENDS = ("what could fool you", "summary", "further reading", "exercises")
 PLAIN = (*ENDS, "what reproduced", "try it", "claims", "is this the page", "where to go")
 """Sections that ask nothing, and so take nothing away."""
 
+CONSULTED = ("claims",)
+"""Pages with the frame of a chapter that are looked things up in, not learnt from."""
+
 
 def problems(page: Page) -> list[str]:
     """Return what a framed chapter breaks, in words; other pages break nothing."""
     if not page.framed:
         return []
-    parts = (_top, _figures, _tables, _formulas, _code, _takeaways, _exercises)
-    return [problem for part in parts for problem in part(page)]
+    rules = [_short, _figures, _formulas]
+    if page.name not in CONSULTED:
+        rules += [_ends, _tables, _code, _takeaways, _exercises]
+    return [problem for rule in rules for problem in rule(page)]
 
 
 def advice(page: Page) -> list[str]:
     """Return what a framed chapter had better have, in words."""
-    if not page.framed:
+    if not page.framed or page.name in CONSULTED:
         return []
     counted = counts(page)
     found = [
@@ -56,7 +61,7 @@ def _boxes(page: Page, name: str) -> list[Part]:
     return [part for part in of_kind(page.parts, "box") if name in part.name]
 
 
-def _top(page: Page) -> Iterator[str]:
+def _short(page: Page) -> Iterator[str]:
     first = [p for p in page.parts if p.kind == "text" and "xc-short" in p.box]
     if not 3 <= len(first) <= 5:
         yield f"In short has {len(first)} findings, not 3 to 5"
@@ -67,6 +72,9 @@ def _top(page: Page) -> Iterator[str]:
         yield "there is no box Before you start"
     if sum(map(words_of, before_figure(page))) > LEAD:
         yield f"the first figure stands more than {LEAD} words from the title"
+
+
+def _ends(page: Page) -> Iterator[str]:
     heads = [title.lower() for title, _ in sections(page)]
     for wanted in ENDS:
         if not any(head.startswith(wanted) for head in heads):

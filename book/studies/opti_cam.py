@@ -64,6 +64,12 @@ STEADY = partial(methods.OptiCAM, preset=replace(PRESETS["fast"], half=False))
 """The fast preset without bfloat16."""
 
 
+def judged(subject: Subject, maps: Mapping[str, Any], **options: Any) -> pd.DataFrame:
+    """Methods, or maps that are there, judged on a subject: a row for each image and method."""
+    found = evaluate(subject.classifier, subject.dataset, maps, strict=True, **options)
+    return from_records(found).assign(network=subject.name)
+
+
 def baselines(subject: Subject) -> Iterator[pd.DataFrame]:
     """Three methods, optimised and judged against two baselines."""
     for baseline in ("black", "mean"):
@@ -72,15 +78,8 @@ def baselines(subject: Subject) -> Iterator[pd.DataFrame]:
             "grad-cam": methods.GradCAM(subject.classifier),
             "opti-cam": methods.OptiCAM(subject.classifier, baseline=baseline),
         }
-        found = evaluate(
-            subject.classifier,
-            subject.dataset,
-            explainers,
-            baseline=baseline,
-            batch_size=8,
-            strict=True,
-        )
-        yield from_records(found).assign(baseline=baseline, network=subject.name)
+        found = judged(subject, explainers, baseline=baseline, batch_size=8)
+        yield found.assign(baseline=baseline)
 
 
 def floors(subject: Subject) -> Iterator[pd.DataFrame]:
@@ -89,15 +88,7 @@ def floors(subject: Subject) -> Iterator[pd.DataFrame]:
         "fake-cam": methods.FakeCAM(subject.classifier),
         "mask": subject.truth.masks.float(),  # type: ignore[union-attr]
     }
-    found = evaluate(
-        subject.classifier,
-        subject.dataset,
-        maps,
-        batch_size=subject.batch_size,
-        truth=subject.truth,
-        strict=True,
-    )
-    yield from_records(found).assign(network=subject.name)
+    yield judged(subject, maps, batch_size=subject.batch_size, truth=subject.truth)
 
 
 def comparison(subject: Subject, rivals: Mapping[str, Factory] = CHEAP) -> Iterator[pd.DataFrame]:
@@ -105,15 +96,8 @@ def comparison(subject: Subject, rivals: Mapping[str, Factory] = CHEAP) -> Itera
     for method, make in {"fake-cam": methods.FakeCAM, **rivals}.items():
         kept = explained(subject, method, make(subject.classifier))
         maps = saliency(kept["maps"], subject.dataset[0][0].shape[-2:])
-        found = evaluate(
-            subject.classifier,
-            subject.dataset,
-            {method: maps},
-            batch_size=8,
-            truth=subject.truth,
-            strict=True,
-        )
-        yield from_records(found).assign(network=subject.name, seconds=kept["seconds"])
+        found = judged(subject, {method: maps}, batch_size=8, truth=subject.truth)
+        yield found.assign(seconds=kept["seconds"])
 
 
 def rectifier(subject: Subject) -> Iterator[pd.DataFrame]:
@@ -125,15 +109,7 @@ def rectifier(subject: Subject) -> Iterator[pd.DataFrame]:
         "layer-cam": methods.LayerCAM,
     }
     explainers = {name: make(subject.classifier) for name, make in makers.items()}
-    found = evaluate(
-        subject.classifier,
-        subject.dataset,
-        explainers,
-        batch_size=subject.batch_size,
-        truth=subject.truth,
-        strict=True,
-    )
-    yield from_records(found).assign(network=subject.name)
+    yield judged(subject, explainers, batch_size=subject.batch_size, truth=subject.truth)
 
 
 def objectives(

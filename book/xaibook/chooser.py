@@ -30,6 +30,7 @@ def chooser(
     ordered: Sequence[str] = (),
     side: int = 320,
     credit: str = "",
+    opens: tuple[str, ...] | None = None,
 ) -> Fragment:
     """Show one of many pictures, chosen by two or three selectors, without a kernel.
 
@@ -39,15 +40,16 @@ def chooser(
         chooser(frames, ["picture", "method"], "A map over a picture", ordered=[])
 
     Args:
-        frames: a picture ``(H, W, 3)`` in ``[0, 1]`` for each combination of choices, the first of
-            which is shown at first. They are stored as JPEG; those of photographs that others took
-            may have 250 kB together, and their credit stands beside them.
+        frames: a picture ``(H, W, 3)`` in ``[0, 1]`` for each combination of choices. They are
+            stored as JPEG; those of photographs that others took may have 250 kB together, and
+            their credit stands beside them.
         names: what each of the selectors chooses.
         alt: what the pictures show, for readers who do not see them; the choice is added.
         said: what is said of each picture, below it.
         ordered: the names of selectors that are sliders, as their choices have an order.
         side: the width of a picture on the page, in pixels.
         credit: who made the photographs, where there are some.
+        opens: the combination that is shown at first, and in print. ``None``: the first.
 
     Returns:
         The selectors and the pictures.
@@ -59,19 +61,20 @@ def chooser(
     if not frames or wrong:
         raise ValueError(f"frames need a key of {len(names)} choices each, not {wrong[:1]}")
     choices = [list(dict.fromkeys(part)) for part in zip(*frames, strict=True)]
-    if missing := [key for key in product(*choices) if key not in frames]:
+    wanted = [*product(*choices), *([opens] if opens else [])]
+    if missing := [key for key in wanted if key not in frames]:
         raise ValueError(f"frames need a picture for each combination; {missing[0]} has none")
     said = said or {}
-    first = next(iter(frames))
+    first = opens or next(iter(frames))
     images = "".join(
-        f'<img src="{_as_jpeg(frames[key], side)}" width="{side}" '
+        f'<img src="{_as_jpeg(frames[key], side)}" width="{side}"{_coarse(frames[key], side)} '
         f'data-key="{_place(key, choices)}" data-said="{escape(said.get(key, ""))}" '
         f'alt="{escape(f"{alt} ({_in_words(names, key)})")}"{"" if key == first else " hidden"}>'
         for key in product(*choices)
     )
     selectors = "".join(
-        _selector(name, options, name in ordered)
-        for name, options in zip(names, choices, strict=True)
+        _selector(name, options, name in ordered, options.index(part))
+        for name, options, part in zip(names, choices, first, strict=True)
     )
     below = f'<p class="xc-credit">Photographs, cut and drawn over: {credit}.</p>' if credit else ""
     return Fragment(
@@ -81,10 +84,13 @@ def chooser(
     )
 
 
-def _selector(name: str, options: Sequence[str], slides: bool) -> str:
+def _selector(name: str, options: Sequence[str], slides: bool, at: int) -> str:
     """Return a list to choose from, or a slider where the choices have an order."""
     if not slides:
-        listed = "".join(f'<option value="{i}">{escape(o)}</option>' for i, o in enumerate(options))
+        listed = "".join(
+            f'<option value="{i}"{" selected" if i == at else ""}>{escape(o)}</option>'
+            for i, o in enumerate(options)
+        )
         choose = f'<select autocomplete="off" onchange="{_CHOOSE}">{listed}</select>'
         return f"<label><span>{escape(name)}</span> {choose}</label>"
     listed = "".join(
@@ -93,9 +99,9 @@ def _selector(name: str, options: Sequence[str], slides: bool) -> str:
     known = f"choices-{hashlib.sha256((name + listed).encode()).hexdigest()[:8]}"
     return (
         f"<label><span>{escape(name)}</span> "
-        f'<input type="range" min="0" max="{len(options) - 1}" value="0" list="{known}" '
-        f'autocomplete="off" aria-valuetext="{escape(options[0])}" oninput="{_CHOOSE}"> '
-        f'<span>{escape(options[0])}</span></label><datalist id="{known}">{listed}</datalist>'
+        f'<input type="range" min="0" max="{len(options) - 1}" value="{at}" list="{known}" '
+        f'autocomplete="off" aria-valuetext="{escape(options[at])}" oninput="{_CHOOSE}"> '
+        f'<span>{escape(options[at])}</span></label><datalist id="{known}">{listed}</datalist>'
     )
 
 
@@ -105,6 +111,11 @@ def _place(key: tuple[str, ...], choices: Sequence[Sequence[str]]) -> str:
 
 def _in_words(names: Sequence[str], key: tuple[str, ...]) -> str:
     return ", ".join(f"{name}: {part}" for name, part in zip(names, key, strict=True))
+
+
+def _coarse(pixels: np.ndarray, side: int) -> str:
+    """Let the pixels of a picture that is smaller than its place be seen."""
+    return ' class="xc-coarse"' if pixels.shape[1] < side else ""
 
 
 def _as_jpeg(pixels: np.ndarray, side: int) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from xaibook import claims, verdicts
 from xaibook.claims import Claim, Judged
@@ -22,6 +23,9 @@ SIGNS = dict(zip(verdicts.VERDICTS, ("●", "◐", "?", "✕", "–"), strict=Tr
 
 KINDS = dict(zip(verdicts.VERDICTS, ("holds", "size", "open", "contrary", "none"), strict=True))
 """What the style sheet calls each verdict."""
+
+INKS = ("#0072B2", "#CC79A7", "#BBBBBB", "#D55E00", "#EEEEEE")
+COLOURS = dict(zip(verdicts.VERDICTS, INKS, strict=True))
 
 PLURALS = {"image": "images", "network": "networks"}
 
@@ -118,6 +122,34 @@ def where(judged: Judged, claim: Claim) -> str:
 def in_words(verdict: str) -> str:
     """Return a verdict with its sign."""
     return f"{SIGNS[verdict]}\N{NO-BREAK SPACE}{verdict}"
+
+
+def by_chapter(judged: Judged) -> pd.DataFrame:
+    """Return how many claims of each chapter, a column each, have each verdict, a row each."""
+    found = {
+        judged.book["titles"][chapter]: pd.Series(
+            [judged.verdicts[claim.id] for claim in judged.of(chapter)]
+        ).value_counts()
+        for chapter in judged.book["chapters"]
+    }
+    return pd.DataFrame(found).reindex(verdicts.VERDICTS).fillna(0).astype(int)
+
+
+def bars(counted: pd.DataFrame) -> Figure:
+    """Draw what `by_chapter` returns: a bar for each chapter, a part for each verdict."""
+    figure = Figure(figsize=(6.6, 3), layout="constrained")
+    ax = figure.subplots()
+    left = pd.Series(0, index=counted.columns)
+    for verdict, row in counted.iterrows():
+        look = {"color": COLOURS[str(verdict)], "edgecolor": "0.3", "label": verdict}
+        parts = ax.barh(counted.columns, row, left=left, **look)
+        signs = [SIGNS[str(verdict)] if count else "" for count in row]
+        ax.bar_label(parts, signs, label_type="center")
+        left += row
+    ax.invert_yaxis()
+    ax.set_xlabel("claims")
+    figure.legend(loc="outside upper center", ncols=3)
+    return figure
 
 
 def counts(judged: Judged) -> pd.DataFrame:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from xaibook.data import find_data
-from xaicore.html import Fragment, image_of
+from xaibook.vector import inline, svg
+from xaicore.html import Fragment
 
 FREE = {
     "CC0": "https://creativecommons.org/publicdomain/zero/1.0/",
@@ -184,7 +186,7 @@ def montage(left: Photograph, right: Photograph, side: int = 256) -> Image.Image
 def sheet(
     figure: Figure, photographs: Iterable[Photograph], alt: str, caption: str = ""
 ) -> Fragment:
-    """Show a figure of photographs as JPEG, with their credit under it.
+    """Show a figure of photographs, which are JPEG in it, with their credit under it.
 
     Args:
         figure: the figure.
@@ -194,8 +196,10 @@ def sheet(
     """
     credits = "; ".join(dict.fromkeys(photograph.credit for photograph in photographs))
     text = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    drawn = svg(figure)
+    shown = inline(drawn, alt, f"p{hashlib.sha256(drawn.encode()).hexdigest()[:8]}")
     html = (
-        f'<figure class="xc-photographs">{image_of(figure, alt, True)}{text}<p class="xc-credit">'
+        f'<figure class="xc-photographs">{shown}{text}<p class="xc-credit">'
         f"Photographs, cut and drawn over: {credits}.</p></figure>"
     )
     return Fragment(html, alt)

@@ -27,7 +27,9 @@ GROUND = "var(--pst-color-background, white)"
 
 _PICTURE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
 _GREY = re.compile(r"#([0-9a-f]{2})\1\1\b")
-_NAME = re.compile(r'((?: id="|#))([\w-]+)')
+_TEXT = re.compile(r"<text.*?</text>", re.DOTALL)
+_SIZE = re.compile(r"font(?:-size)?: ?(?:\w+ )*([\d.]+)px")
+_NAME = re.compile(r'( id="|url\(#|href="#)([\w-]+)')
 
 
 def svg(figure: Figure) -> str:
@@ -60,7 +62,7 @@ def inline(drawn: str, alt: str, prefix: str) -> str:
     if start is None:
         raise ValueError("drawn is no SVG: it has no <svg> element")
     body = re.sub(r"<style.*?</style>", "", drawn[start.end() :], flags=re.DOTALL)
-    used = set(re.findall(r"[(\"]#([\w-]+)", body))
+    used = {name for place, name in _NAME.findall(body) if place != ' id="'}
     body = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", body)
     body = _NAME.sub(lambda m: f"{m[1]}{prefix}-{m[2]}" if m[2] in used else m[0], body)
     return (
@@ -81,8 +83,12 @@ def size(drawn: str) -> tuple[float, float]:
 
 
 def least_width(drawn: str) -> int:
-    """Return the least width of an SVG on a page, in pixels, at which its type can be read."""
-    sizes = [float(found) for found in re.findall(r"font(?:-size)?: ?(?:\w+ )*([\d.]+)px", drawn)]
+    """Return the least width of an SVG on a page, in pixels, at which its type can be read.
+
+    An exponent is smaller than what it stands by, which is what counts.
+    """
+    texts = [[float(size) for size in _SIZE.findall(text)] for text in _TEXT.findall(drawn)]
+    sizes = [max(found) for found in texts if found]
     return math.ceil(LEGIBLE * size(drawn)[0] / min(sizes)) if sizes else 0
 
 

@@ -50,6 +50,16 @@ OVERFLOWS = """() => [...document.querySelectorAll(
 """The equations and the code that are wider than their place, and whether they scroll."""
 
 
+def write_page(path: Path, body: str, *names: str) -> str:
+    """Write a page of its own with some of the book's styles and scripts; return its address."""
+    text = {name: (ROOT / "book/_static" / name).read_text("utf-8") for name in names}
+    styles = "".join(f"<style>{text[name]}</style>" for name in names if name.endswith(".css"))
+    scripts = "".join(f"<script>{text[name]}</script>" for name in names if name.endswith(".js"))
+    head = f"<!doctype html><html data-theme=light><title>t</title>{styles}"
+    path.write_text(f"{head}{body}{scripts}", encoding="utf-8")
+    return path.as_uri()
+
+
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *arguments: object) -> None:
         pass
@@ -140,6 +150,24 @@ def test_page_is_sound(open_page, axe, name, width, scheme):
     assert open_page.wrong == []
 
 
+def test_no_other_page_is_wider_than_a_phone(open_page, site):
+    others = [str(path.relative_to(site).with_suffix("")) for path in site.glob("book/**/*.html")]
+    wide = {}
+    for name in sorted({*others, "genindex"} - {*PAGES}):
+        page = open_page(name, width=390)
+        wide[name] = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        page.close()
+    assert len(wide) > 20
+    assert {name: pixels for name, pixels in wide.items() if pixels > 0} == {}
+
+
+def test_no_folded_box_is_taller_than_its_title(open_page):
+    page = open_page("book/chapters/interpretable_gradients")  # one of which holds a formula
+    folded = page.locator(".admonition.toggle-hidden").all()
+    assert len(folded) > 3
+    assert max(box.bounding_box()["height"] for box in folded) < 60
+
+
 @pytest.mark.parametrize("name", [page for page in PAGES if "chapters" in page])
 def test_mathematics_is_set_and_figures_keep_their_colours(open_page, name):
     page = open_page(name, "dark")
@@ -187,10 +215,8 @@ def test_a_slider_moves_by_keyboard(browser, tmp_path):
 
     figures = [plt.figure(figsize=(2, 1)) for _ in range(3)]
     shown = chapter.slider(figures, ["none", "ten", "twenty"], "step", "A curve")
-    path = tmp_path / "slider.html"
-    path.write_text(f"<!doctype html><title>t</title><h1>t</h1>{shown.html}", encoding="utf-8")
     page = browser.new_page()
-    page.goto(path.as_uri())
+    page.goto(write_page(tmp_path / "slider.html", f"<h1>t</h1>{shown.html}"))
     slider = page.get_by_role("slider", name="step")
     slider.focus()
     page.keyboard.press("ArrowRight")
@@ -209,10 +235,8 @@ def test_a_picture_is_chosen_by_list_and_slider(browser, tmp_path):
     frames = {(p, s): np.zeros((4, 4, 3)) for p in ("cat", "dog") for s in ("0", "20")}
     said = {key: " at ".join(key) for key in frames}
     shown = chooser(frames, ["picture", "step"], "A map", said, ordered=["step"])
-    path = tmp_path / "chooser.html"
-    path.write_text(f"<!doctype html><title>t</title><h1>t</h1>{shown.html}", encoding="utf-8")
     page = browser.new_page()
-    page.goto(path.as_uri())
+    page.goto(write_page(tmp_path / "chooser.html", f"<h1>t</h1>{shown.html}"))
     page.get_by_label("picture").select_option("dog")
     slider = page.get_by_role("slider", name="step")
     slider.press("End")
@@ -230,18 +254,9 @@ def test_a_figure_is_enlarged_by_mouse_and_keyboard_and_scrolls(browser, tmp_pat
     figure = Figure(figsize=(8, 3))
     figure.subplots().set_title("Twelve", fontsize=12)
     drawn = inline(svg(figure), "A title", "f0")
-    style, script = (
-        (ROOT / "book/_static" / name).read_text("utf-8") for name in ("custom.css", "figures.js")
-    )
-    path = tmp_path / "figure.html"
-    path.write_text(
-        f"<!doctype html><html data-theme=light><title>t</title><style>{style}</style>"
-        f'<main class="bd-article bd-content"><h1>t</h1><figure>{drawn}</figure></main>'
-        f"<script>{script}</script>",
-        encoding="utf-8",
-    )
+    body = f'<main class="bd-article bd-content"><h1>t</h1><figure>{drawn}</figure></main>'
     page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.goto(path.as_uri())
+    page.goto(write_page(tmp_path / "figure.html", body, "custom.css", "figures.js"))
     assert page.evaluate(SMALLEST)[0] >= LEGIBLE - 0.1
     box, dialog = page.locator(".xc-scrolled"), page.get_by_role("dialog")
     assert box.get_attribute("tabindex") == "0"
@@ -269,13 +284,9 @@ def test_drawings_fit_wide_and_narrow(browser, tmp_path):
         anatomy(image, features, torch.randn(12), "Anatomy", channels=range(8)),
         masking_strip(image, {"Extremal perturbation": features[:1]}, 0.5, torch.ones(1), "Strip"),
     ]
-    path = tmp_path / "drawings.html"
     shown = "".join(f"<div>{fragment.html}</div>" for fragment in drawn)
-    path.write_text(
-        f"<!doctype html><title>t</title><style>body {{ margin: 0 }}</style>{shown}", "utf-8"
-    )
     page = browser.new_page()
-    page.goto(path.as_uri())
+    page.goto(write_page(tmp_path / "d.html", f"<style>body {{ margin: 0 }}</style>{shown}"))
     heights = []
     for width in (700, 342):
         page.set_viewport_size({"width": width, "height": 800})
@@ -297,14 +308,8 @@ def test_a_sortable_table_is_sorted_and_narrowed(browser, tmp_path):
         {"method": ["CAM", "noise", "VEBI"], "kind": ["map", "floor", "map"], "PC": [9.5, -0.5, 30]}
     )
     shown = html.table(frame, "board", "Methods", sortable=True)
-    script = (ROOT / "book/_static/tables.js").read_text(encoding="utf-8")
-    path = tmp_path / "board.html"
-    path.write_text(
-        f"<!doctype html><title>t</title><h1>t</h1>{shown.html}<script>{script}</script>",
-        encoding="utf-8",
-    )
     page = browser.new_page()
-    page.goto(path.as_uri())
+    page.goto(write_page(tmp_path / "board.html", f"<h1>t</h1>{shown.html}", "tables.js"))
 
     def rows():
         return page.locator("tbody tr:visible th").all_inner_texts()
@@ -333,19 +338,12 @@ def test_a_long_wide_table_keeps_its_heads_in_sight_and_has_the_margin(browser, 
     frame = pd.DataFrame({"method": [f"m{i}" for i in range(60)]}).assign(
         **{f"a long name {i}": 1.5 for i in range(24)}
     )
-    style, script = (
-        (ROOT / "book/_static" / name).read_text("utf-8") for name in ("custom.css", "tables.js")
-    )
-    path = tmp_path / "wide.html"
-    path.write_text(
-        f"<!doctype html><html data-theme=light><title>t</title><style>{style}</style>"
-        f"<script>{script}</script><main class=bd-article style='width: 700px; max-width: 100%'>"
-        f"<h1>t</h1>{html.table(frame, 'wide', 'Wide').html}</main>",
-        encoding="utf-8",
-    )
+    body = "<main class=bd-article style='width: 700px; max-width: 100%'><h1>t</h1>"
+    body += f"{html.table(frame, 'wide', 'Wide').html}</main>"
+    address = write_page(tmp_path / "wide.html", body, "custom.css", "tables.js")
     for width in (1300, 390):
         page = browser.new_page(viewport={"width": width, "height": 800})
-        page.goto(path.as_uri())
+        page.goto(address)
         assert "full-width" in page.locator("#wide").get_attribute("class")
         box = page.locator(".xc-scroll")
         box.evaluate("box => box.scrollTo(150, 900)")
@@ -435,13 +433,8 @@ def test_claims_are_narrowed_and_a_link_opens_its_evidence(browser, tmp_path):
     figures = claims.published()
     found = claims.judged(listed, scales, book, figures, {"net": table, "other": swapped}.get)
     shown = claims_page.matrix(found).html + claims_page.folds(found, figures).html
-    script = (ROOT / "book/_static/claims.js").read_text(encoding="utf-8")
-    path = tmp_path / "claims.html"
-    path.write_text(
-        f"<!doctype html><title>t</title><h1>t</h1>{shown}<script>{script}</script>", "utf-8"
-    )
     page = browser.new_page()
-    page.goto(path.as_uri())
+    page.goto(write_page(tmp_path / "claims.html", f"<h1>t</h1>{shown}", "claims.js"))
 
     def visible():
         return page.locator(".xc-matrix tbody tr:visible th").all_inner_texts()

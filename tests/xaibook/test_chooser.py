@@ -41,9 +41,19 @@ def test_ordered_choices_are_a_slider_and_others_a_list():
     ]
 
 
+def test_it_opens_at_the_choice_that_is_named():
+    soup = draw(ordered=["<power>"], opens=("b", "1"), said={("b", "1"): "grey"})
+    assert [image["data-key"] for image in soup.select("img:not([hidden])")] == ["1-1"]
+    assert soup.select_one("option[selected]").text == "b"
+    assert (soup.input["value"], soup.input["aria-valuetext"]) == ("1", "1")
+    assert soup.select_one("[role=status]").text == "grey"
+
+
 def test_what_lacks_a_picture_is_refused():
     frames = {("a", "x"): np.zeros((4, 4, 3)), ("b", "y"): np.zeros((4, 4, 3))}
     with pytest.raises(ValueError, match=r"\('a', 'y'\) has none"):
         chooser(frames, ["one", "two"], "alt")
     with pytest.raises(ValueError, match="a key of 3 choices"):
         chooser(frames, ["one", "two", "three"], "alt")
+    with pytest.raises(ValueError, match=r"\('c', '1'\) has none"):
+        draw(opens=("c", "1"))

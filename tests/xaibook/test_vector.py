@@ -70,9 +70,18 @@ def test_a_page_draws_it_in_its_own_ink(page):
     assert page.style is None  # which would hold for the whole page
 
 
+def test_hatched_bars_keep_the_ground_of_the_page():
+    figure = Figure(figsize=(2, 2))
+    figure.subplots().bar([0], [1], color="white", edgecolor="#0072B2", hatch="//")
+    text = inline(svg(figure), "A bar", "f0")
+    assert "pattern id=" in text
+    assert "#f0-f" not in text
+    assert "#ffffff" not in text
+
+
 def test_names_are_the_figure_s_own(page):
     named = {element["id"] for element in page.select("[id]")}
-    used = set(re.findall(r"[(\"]#([\w-]+)", str(page)))
+    used = set(re.findall(r"(?:url\(|href=\")#([\w-]+)", str(page)))
     assert used
     assert named == used
     assert all(name.startswith("f7-") for name in named)
@@ -86,6 +95,12 @@ def test_it_is_no_narrower_than_its_smallest_type_can_be_read(page):
     assert float(page.svg["width"]) / float(page.svg["height"]) == pytest.approx(
         width / height, 0.01
     )
+
+
+def test_an_exponent_makes_no_figure_wider():
+    plain, raised = lines(), lines()
+    raised.axes[0].set_xlabel(r"$x^2$", fontsize=8)
+    assert least_width(svg(raised)) == pytest.approx(least_width(svg(plain)), rel=0.02)
 
 
 def test_what_is_no_svg_is_refused():
