@@ -10,24 +10,25 @@ import pytest
 
 import xaicore as xc
 from xaicore.cli.main import main
-from xaicore.evaluation.bounds import intervals, ranks
+from xaicore.evaluation.bounds import Values, intervals, per_image, ranks
 from xaicore.metrics.measures import ASKS, MEASURES
 
 
-def records_of(**values: list[float]) -> pd.DataFrame:
-    """Return records of AD: one value per image for each method."""
-    return pd.DataFrame(
+def values_of(**values: list[float]) -> Values:
+    """Return what records of AD give: one value per image for each method."""
+    records = pd.DataFrame(
         [
             {"method": method, "metric": "AD", "image": i, "value": value}
             for method, of in values.items()
             for i, value in enumerate(of)
         ]
     )
+    return per_image(records)
 
 
 def test_an_interval_is_normal_where_it_stays_in_range():
     values = np.linspace(0.3, 0.7, 50)
-    row = intervals(records_of(a=list(values))).loc["a", "AD"]
+    row = intervals(values_of(a=list(values))).loc["a", "AD"]
     half = 1.96 * 100 * values.std(ddof=1) / 50**0.5
     assert row["mean"] == pytest.approx(50)
     assert row["high"] - row["mean"] == pytest.approx(half)
@@ -37,14 +38,14 @@ def test_an_interval_is_normal_where_it_stays_in_range():
 
 def test_an_interval_never_leaves_what_can_be():
     rare = [1.0] + [0.0] * 39
-    row = intervals(records_of(a=rare)).loc["a", "AD"]
+    row = intervals(values_of(a=rare)).loc["a", "AD"]
     assert row["mean"] - 1.96 * 100 * np.std(rare, ddof=1) / 40**0.5 < 0  # the normal one would
     assert 0 <= row["low"] < row["mean"] < row["high"] <= 100
-    pd.testing.assert_series_equal(row, intervals(records_of(a=rare)).loc["a", "AD"])
+    pd.testing.assert_series_equal(row, intervals(values_of(a=rare)).loc["a", "AD"])
 
 
 def test_one_image_has_no_interval():
-    row = intervals(records_of(a=[0.25])).loc["a", "AD"]
+    row = intervals(values_of(a=[0.25])).loc["a", "AD"]
     assert row["mean"] == 25
     assert np.isnan(row["low"])
     assert np.isnan(row["high"])
@@ -53,13 +54,13 @@ def test_one_image_has_no_interval():
 def test_ranks_tie_where_no_difference_is_sure():
     draw = np.random.default_rng(0).uniform(0.2, 0.4, 60)
     noise = np.random.default_rng(1).normal(0, 0.05, 60)
-    found = ranks(records_of(good=list(draw), alike=list(draw + noise), bad=list(draw + 0.3)))
+    found = ranks(values_of(good=list(draw), alike=list(draw + noise), bad=list(draw + 0.3)))
     assert found["AD"].to_dict() == {"good": 1, "alike": 1, "bad": 3}  # of AD lower is better
 
 
 def test_ranks_are_of_pairs_not_of_means():
     hard = np.random.default_rng(0).uniform(0, 1, 40)
-    found = ranks(records_of(a=list(hard), b=list(hard + 0.01 + 1e-4 * np.arange(40) % 7)))
+    found = ranks(values_of(a=list(hard), b=list(hard + 0.01 + 1e-4 * np.arange(40) % 7)))
     assert found["AD"].to_dict() == {"a": 1, "b": 2}  # .01 apart, on every single image
 
 
