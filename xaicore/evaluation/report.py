@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
 
@@ -115,8 +115,12 @@ def curves(found: Findings) -> Figure:
     columns, rows = min(ABREAST, len(methods)), -(-len(methods) // ABREAST)
     figure = Figure(figsize=(3 * columns + 0.6, 2.3 * rows + 0.5), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    by_name = {
+        name: of.droplevel(["method", "metric"])
+        for name, of in found.curves.groupby(level=["method", "metric"], sort=False)
+    }
     for method, ax in zip(methods, axes.flat, strict=False):
-        _curves_of(found.curves, ax, method)
+        _curves_of(by_name, ax, method)
     for ax in axes.flat[len(methods) :]:
         ax.remove()
     figure.supxlabel("pixels shown, or removed, in the order of the map (%)", fontsize=10)
@@ -124,19 +128,16 @@ def curves(found: Findings) -> Figure:
     return figure
 
 
-def _curves_of(means: pd.DataFrame, ax: Axes, method: str) -> None:
+def _curves_of(means: Mapping[tuple[str, str], pd.DataFrame], ax: Axes, method: str) -> None:
     """Draw the mean insertion and deletion of a method with their bands, all others in grey."""
-    drawn = means.index.droplevel("share").unique()
-    for other, metric in drawn:
-        if other != method:
-            ax.plot(means.loc[other, metric]["mean"], color="#cfcfcf", linewidth=0.8, zorder=1)
     colour = plot.colors().get(method, plot.OTHER)
-    for metric, style in LINES.items():
-        if (method, metric) in drawn:
-            of = means.loc[method, metric]
+    for (name, metric), of in means.items():
+        if name != method:
+            ax.plot(of["mean"], color="#cfcfcf", linewidth=0.8, zorder=1)
+        else:
             low, high = of["mean"] - of["half_width"], of["mean"] + of["half_width"]
             ax.fill_between(of.index, low.clip(0), high.clip(upper=100), color=colour, alpha=0.25)
-            ax.plot(of["mean"], style, color=colour, zorder=3)
+            ax.plot(of["mean"], LINES[metric], color=colour, zorder=3)
     ax.set(title=plot.labels().get(method, method), xlim=(0, 100), ylim=(0, 100))
 
 

@@ -1,5 +1,6 @@
 """The report's numbers: bounded intervals, ranks with ties, the key, and the contact sheet."""
 
+import dataclasses
 import shlex
 import sys
 from pathlib import Path
@@ -7,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import xaicore as xc
 from xaicore.cli.main import main
 from xaicore.evaluation.bounds import Values, intervals, per_image, ranks
+from xaicore.evaluation.curves import COLUMN, SHARES, mean_curves, thinned
+from xaicore.evaluation.report import curves
 from xaicore.metrics.measures import ASKS, MEASURES
 
 
@@ -75,7 +79,7 @@ def measured(tmp_path_factory) -> Path:
     words = (
         "evaluate --model xaibook.flowers:flower_classifier "
         "--images xaibook.flowers:validation_set --limit 9 --batch-size 9 "
-        "--methods grad-cam,layer-cam,fake-cam --metrics ad,ag"
+        "--methods grad-cam,layer-cam,fake-cam --metrics ad,ag,insertion --curves rise"
     )
     command = [*words.split(), "--out", str(place / "a run")]
     with pytest.MonkeyPatch.context() as patch:
@@ -98,6 +102,39 @@ def test_a_report_has_pictures_of_the_best_and_the_worst(measured, capsys):
     table = pd.read_parquet(measured / "report" / "summary.parquet")
     assert list(table) == ["method", "metric", "mean", "low", "high", "n"]
     assert (measured / "report" / "sheet.png").is_file()
+
+
+def test_a_report_draws_the_curves_that_a_run_has_kept(measured):
+    records, found = xc.read_records(measured), xc.read_findings(measured)
+    assert COLUMN not in records
+    areas = records.query("metric == 'insertion'").groupby("method")["value"].mean()
+    of_curves = found.curves.groupby("method")["mean"].apply(lambda m: np.trapezoid(m, SHARES))
+    np.testing.assert_allclose(of_curves[areas.index] / 100, 100 * areas, atol=2)
+    assert (found.curves["n"] == 9).all()
+    assert "<h2>Curves</h2>" in found._repr_html_()
+    assert "<h2>Curves</h2>" not in dataclasses.replace(found, curves=pd.DataFrame())._repr_html_()
+    axes = curves(found).axes
+    assert [ax.get_title() for ax in axes] == ["Grad-CAM", "Layer-CAM", "Fake-CAM"]
+    assert all(len(ax.collections) == 1 for ax in axes)  # the band of insertion alone
+
+
+def test_a_curve_is_kept_coarsely():
+    line = torch.linspace(0, 1, 225)[None]
+    np.testing.assert_allclose(thinned(line), SHARES[None] / 100, atol=1e-7)
+    ends = torch.tensor([[0.25, 1.0, 0.5]])
+    np.testing.assert_allclose(thinned(ends)[0, [0, 10, 20]], [0.25, 1, 0.5])
+
+
+def test_mean_curves_do_not_depend_on_the_chunks():
+    drawn = np.random.default_rng(0).random((7, 21)).astype("float32")
+    rows = {"method": "a", "metric": "deletion", COLUMN: [*drawn]}
+    table = pd.concat([pd.DataFrame(rows), pd.DataFrame({**rows, "metric": "AD", COLUMN: [None]})])
+    found = mean_curves([table.iloc[:3], table.iloc[3:]]).loc["a", "deletion"]
+    np.testing.assert_allclose(found["mean"], 100 * drawn.mean(0, dtype=float), rtol=1e-6)
+    half = 1.96 * 100 * drawn.std(0, ddof=1, dtype=float) / 7**0.5
+    np.testing.assert_allclose(found["half_width"], half, rtol=1e-6)
+    assert mean_curves([]).empty
+    assert mean_curves([table.iloc[:1]])["half_width"].isna().all()  # one image has none
 
 
 def test_a_report_says_why_it_has_no_pictures(measured, capsys):
