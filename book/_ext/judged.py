@@ -49,6 +49,11 @@ def named(row: str) -> list[str]:
     return [BY_LABEL[text] for text in texts if text in BY_LABEL]
 
 
+def anchor(table: str, method: str) -> str:
+    """Return the anchor of a method's row in a table."""
+    return f"{table}-{method.replace('++', '-plus-plus')}"
+
+
 def anchored(html: str) -> tuple[str, dict[str, str]]:
     """Return a table in which the first row of each method has an anchor, and these by method."""
     found = TABLE.search(html)
@@ -59,7 +64,7 @@ def anchored(html: str) -> tuple[str, dict[str, str]]:
     def mark(row: re.Match[str]) -> str:
         for name in named(row[1]):
             if name not in anchors:
-                anchors[name] = f"{found[1]}-{name.replace('++', '-plus-plus')}"
+                anchors[name] = anchor(found[1], name)
                 return f'<tr id="{anchors[name]}">{row[1]}</tr>'
         return row[0]
 
@@ -88,9 +93,8 @@ def rows(app: Sphinx) -> dict[str, dict[str, list[tuple[str, str]]]]:
         for raw in tables(doctree):
             html = raw.astext()
             table = TABLE.search(html)[1]
-            for name, anchor in anchored(html)[1].items():
-                number = by_table.get(table, "")
-                found[name].setdefault(page, []).append((number, anchor))
+            for name, place in anchored(html)[1].items():
+                found[name].setdefault(page, []).append((by_table.get(table, ""), place))
     return found
 
 
@@ -112,16 +116,15 @@ def links(app: Sphinx, docname: str, name: str) -> str:
         for verdict in VERDICTS
         if (of := [claim for claim in own if claim.expected == verdict])
     ]
-    by_page, count, board = rows(app)[name], 0, ""
-    for page, of in by_page.items():
+    board, count = "", 0
+    for page, of in rows(app)[name].items():
         address = app.builder.get_relative_uri(docname, page)
-        linked = [_link(f"{address}#{anchor}", number or "a table") for number, anchor in of]
+        linked = [_link(f"{address}#{place}", number or "a table") for number, place in of]
         title = escape(app.env.titles[page].astext())
         lines.append(f"<li>Rows in {title}: {', '.join(linked)}</li>")
         count += len(of)
-        for _, anchor in of:
-            if anchor.startswith(f"{BOARD}-{name[:4]}"):
-                board = _link(f"{address}#{anchor}", "Its row of the leaderboard") + "; "
+        if anchor(BOARD, name) in (place for _, place in of):
+            board = _link(f"{address}#{anchor(BOARD, name)}", "Its row of the leaderboard") + "; "
     said = f"{len(own)} claim{'s' * (len(own) != 1)} of the papers, {count} rows of tables"
     return (
         f'<div class="xc-judged"><p>{board}its claims and other rows:</p>'
