@@ -71,11 +71,11 @@ def anchored(html: str) -> tuple[str, dict[str, str]]:
     return ROW.sub(mark, html), anchors
 
 
-def tables(doctree: nodes.document) -> Iterator[nodes.raw]:
-    """Yield the tables of a page."""
+def tables(doctree: nodes.document) -> Iterator[tuple[str, nodes.raw]]:
+    """Yield the tables of a page, and how they are called."""
     for raw in doctree.findall(nodes.raw):
-        if raw.get("format") == "html" and TABLE.search(raw.astext()):
-            yield raw
+        if raw.get("format") == "html" and (found := TABLE.search(raw.astext())):
+            yield found[1], raw
 
 
 @cache
@@ -90,10 +90,8 @@ def rows(app: Sphinx) -> dict[str, dict[str, list[tuple[str, str]]]]:
             for node in doctree.findall(lambda n: n.tagname == "numbered_table")
             if node["ids"][0] in numbers
         }
-        for raw in tables(doctree):
-            html = raw.astext()
-            table = TABLE.search(html)[1]
-            for name, place in anchored(html)[1].items():
+        for table, raw in tables(doctree):
+            for name, place in anchored(raw.astext())[1].items():
                 found[name].setdefault(page, []).append((by_table.get(table, ""), place))
     return found
 
@@ -101,7 +99,7 @@ def rows(app: Sphinx) -> dict[str, dict[str, list[tuple[str, str]]]]:
 def fill(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Give the rows of a chapter their anchors, and the methods of a page their links."""
     if docname.startswith(CHAPTERS):
-        for raw in tables(doctree):
+        for _, raw in tables(doctree):
             raw.children = [nodes.Text(anchored(raw.astext())[0])]
     for place in list(doctree.findall(judged_method)):
         html = links(app, docname, place["method"])
@@ -117,13 +115,13 @@ def links(app: Sphinx, docname: str, name: str) -> str:
         if (of := [claim for claim in own if claim.expected == verdict])
     ]
     board, count = "", 0
-    for page, of in rows(app)[name].items():
+    for page, found in rows(app)[name].items():
         address = app.builder.get_relative_uri(docname, page)
-        linked = [_link(f"{address}#{place}", number or "a table") for number, place in of]
+        linked = [_link(f"{address}#{place}", number or "a table") for number, place in found]
         title = escape(app.env.titles[page].astext())
         lines.append(f"<li>Rows in {title}: {', '.join(linked)}</li>")
-        count += len(of)
-        if anchor(BOARD, name) in (place for _, place in of):
+        count += len(found)
+        if anchor(BOARD, name) in (place for _, place in found):
             board = _link(f"{address}#{anchor(BOARD, name)}", "Its row of the leaderboard") + "; "
     said = f"{len(own)} claim{'s' * (len(own) != 1)} of the papers, {count} rows of tables"
     return (
