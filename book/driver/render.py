@@ -85,6 +85,7 @@ def inputs_digest(root: Path) -> str:
     ]
     files += [*used(root, ["from xaibook.playground import write"])]
     files += root.glob("book/xaibook/weights/*-seed0.pt")
+    files += root.glob("book/xaibook/records/claims*.toml")
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(f"{path.relative_to(root).as_posix()} {file_digest(path)}\n".encode())

@@ -10,7 +10,8 @@ import yaml
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-NEEDS_THE_BOOK = {"chapters", "command_help", "figures", "playground", "rooms", "selfcontained"}
+NEEDS_THE_BOOK = {"chapters", "command_help", "figures"}
+NEEDS_THE_BOOK |= {"judged", "playground", "rooms", "selfcontained"}
 TABLE = (
     '<div class="xc-table" id="toy"><table><caption>A table.</caption><tbody><tr><th>a</th></tr>'
     "</tbody></table></div>"

@@ -9,6 +9,7 @@ import pytest
 import xaicore as xc
 import xaicore.interpretation
 import xaicore.pictures
+from xaibook import claims
 
 COMMANDS = (
     "explain",
@@ -101,3 +102,49 @@ def test_a_circle_of_imports_is_refused(root, monkeypatch, tmp_path):
 def test_the_help_of_every_command_is_shown(pages, site, command):
     page = pages[site / "book" / "reference" / "command_line.html"]
     assert f"xaicore {command} --help" in page.get_text()
+
+
+@pytest.fixture(scope="module")
+def methods(pages, site) -> dict[str, object]:
+    """Return the section of each method of the reference, by its name on the command line."""
+    page = pages[site / "book" / "reference" / "methods.html"]
+    return {
+        name: page.select_one(f"#method-{name.replace('++', '-plus-plus')}").find_parent("section")
+        for name in xc.METHODS
+    }
+
+
+def test_a_method_leads_to_the_claims_that_compare_it(methods):
+    for name, section in methods.items():
+        linked = {a["href"].partition("#claim-")[2] for a in section.select('a[href*="#claim-"]')}
+        own = {c.id for c in claims.load()[0] if name in {*c.quantities, c.where.get("method")}}
+        assert linked == own, name
+    assert sum(len(section.select('a[href*="#claim-"]')) for section in methods.values()) > 100
+
+
+def test_a_method_leads_to_its_rows(methods, pages, site):
+    """To the leaderboard's, and to all others that carry its name."""
+    for name, section in methods.items():
+        rows = section.select(".xc-judged li a:not([href*='#claim-'])")
+        assert len(rows) > 3, name
+        for link in rows:
+            path, _, anchor = link["href"].partition("#")
+            row = pages[site / "book" / "reference" / path].find(id=anchor)
+            assert row.name == "tr"
+            assert xc.METHODS[name].label in [
+                cell.get_text() for cell in row.find_all(["th", "td"])
+            ]
+        board = section.select('.xc-judged > p a[href*="leaderboard.html#board-"]')
+        assert len(board) == (xc.METHODS[name].family != "attention"), name
+
+
+def test_a_method_says_its_limits_and_shows_two_pictures(methods):
+    for name, section in methods.items():
+        assert "Limits:" in section.get_text(), name
+        assert len(section.select(".xc-tile img")) == 2, name
+
+
+def test_every_card_is_linked_from_the_metrics(pages, site):
+    cards = pages[site / "book" / "chapters" / "gallery.html"].select(".xc-card[id]")
+    links = pages[site / "book" / "reference" / "metrics.html"].select('a[href*="#measure-"]')
+    assert {card["id"] for card in cards} == {link["href"].partition("#")[2] for link in links}

@@ -28,7 +28,12 @@ from xaicore.training.loop import fit
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     path.relative_to(ROOT).as_posix()
-    for folder, kind in ((ROOT, "*.md"), (ROOT / "book", "*.md"), (ROOT / "notebooks", "*.ipynb"))
+    for folder, kind in (
+        (ROOT, "*.md"),
+        (ROOT / "book", "*.md"),
+        (ROOT / "book" / "reference", "*.md"),
+        (ROOT / "notebooks", "*.ipynb"),
+    )
     for path in sorted(folder.glob(kind))
     if any(snippet.language in LANGUAGES for snippet in snippets(path))
 ]
@@ -87,6 +92,22 @@ def flowers(folder: Path) -> dict[str, Any]:
     return names | known | {"fit": fit}
 
 
+def reference(folder: Path) -> dict[str, Any]:
+    """A classifier, a data set, and a batch of it."""
+    dataset, model = Flowers("species", "train", 64), flower_classifier()
+    images, targets = dataset.images[:8], dataset.targets[:8]
+    normalised = model.normalised(images)
+    return {
+        "model": model,
+        "dataset": dataset,
+        "normalised": normalised,
+        "net": small_resnet(),
+        **photographs(folder),
+        "images": images,
+        "targets": targets,
+    }
+
+
 PREPARED: dict[str, Callable[[Path], dict[str, Any]]] = {
     "README.md": photographs,
     "book/how_to_run.md": own,
@@ -100,6 +121,7 @@ PREPARED: dict[str, Callable[[Path], dict[str, Any]]] = {
         photographs,
     ),
     "notebooks/interpretable_gradients.ipynb": flowers,
+    **{f"book/reference/{page}.md": reference for page in ("training", "classifier", "evaluation")},
 }
 """What a reader of a page has; of others nothing."""
 

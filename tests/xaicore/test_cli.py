@@ -22,6 +22,7 @@ import xaicore
 from xaibook.data import find_data
 from xaibook.flowers.dataset import Flowers
 from xaicore.attribution import METHODS
+from xaicore.attribution.capture import Passes
 from xaicore.cli.explain import _progress
 from xaicore.cli.main import main
 from xaicore.cli.options import whole_parser
@@ -633,9 +634,11 @@ def test_progress_is_shown_of_what_takes_long(
     """On a terminal, also while one map is computed; before that nothing."""
     monkeypatch.setattr("xaicore.cli.explain.QUIET", 0.05)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    with _progress(3):
+    with _progress(3, Passes(forwards=7)):
         pass
     assert "0/3" not in capsys.readouterr().err
-    with _progress(3):
+    with _progress(3, Passes(forwards=7)):
         time.sleep(0.3)
-    assert "0/3" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "0/3" in shown
+    assert "7 passes of the network" in shown

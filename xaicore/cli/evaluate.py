@@ -42,9 +42,7 @@ def run(options: argparse.Namespace) -> int:
             print(*getattr(planned.items.dataset, "notes", ()), sep="\n", flush=True)
             print(estimate(planned, Folder(options.out), shown=None))
         return 0
-    covered: list[str] = []
-    if Folder(options.out).manifest is None:  # else it keeps to what was found when it began
-        planned, covered = tried(planned)
+    planned, covered = tried(planned, options.out)
     if started().first:
         remarks = [*getattr(planned.items.dataset, "notes", ()), *covered]
         print("\n".join(remarks), flush=True)

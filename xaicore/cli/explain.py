@@ -12,6 +12,7 @@ from threading import Event, Thread
 from tqdm import tqdm
 
 from xaicore.attribution import Explainer
+from xaicore.attribution.capture import Passes, counted
 from xaicore.classifier import Classifier
 from xaicore.cli.subject import (
     classifier_of,
@@ -52,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 
     rows: dict[str, list[Explanation]] = {}
     failures: list[str] = []
-    with _progress(len(paths) * len(methods)) as bar:
+    with counted(classifier.net) as passes, _progress(len(paths) * len(methods), passes) as bar:
         for path in paths:
             bar.set_description(path.name, refresh=False)
             try:
@@ -124,15 +125,18 @@ def _explained(
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[tqdm]:
-    """Show a bar, with the time it has taken, once it takes long; silent without a terminal."""
+def _progress(total: int, passes: Passes) -> Iterator[tqdm]:
+    """Show a bar once it takes long, with its time and its passes of the network, every second.
+
+    Silent without a terminal.
+    """
     done = Event()
     bar = tqdm(total=total, unit=" maps", delay=QUIET, disable=None, dynamic_ncols=True)
 
     def tick() -> None:
         pause = QUIET
         while not done.wait(pause):
-            bar.refresh()
+            bar.set_postfix_str(f"{passes.forwards} passes of the network")
             pause = 1.0
 
     ticking = Thread(target=tick, daemon=True)

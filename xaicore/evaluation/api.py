@@ -116,13 +116,7 @@ def evaluate(
     job = Job(classifier, taken(explainers, len(items)), settings, precision)
     sizes = Sizes(batch_size, chunk_size, threads)
     run = Run(job, items, sizes, workers, strict)
-    begun = False
-    if out is not None:
-        from xaicore.evaluation.folder import Folder  # noqa: PLC0415 - only runs on disk need it
-
-        begun = Folder(Path(out)).manifest is not None
-    if not begun:  # a run that goes on keeps to what was found when it began
-        run, _ = tried(run)
+    run, _ = tried(run, None if out is None else Path(out))
     for line in given_up(run):
         warnings.warn(line, stacklevel=2)
     if out is not None:

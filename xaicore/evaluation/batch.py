@@ -17,9 +17,10 @@ from xaicore.attribution.cam import CAMExplainer
 from xaicore.attribution.capture import Capture, capture, own
 from xaicore.attribution.explainer import Explainer, check_inputs, resolve_targets
 from xaicore.classifier import Classifier
+from xaicore.evaluation.curves import COLUMN, thinned
 from xaicore.evaluation.dataset import NO_LABEL, Item, same_size, words
 from xaicore.masking import degenerate, normalize, upsample
-from xaicore.metrics.causal import CAUSAL_PROTOCOLS, CausalProtocol
+from xaicore.metrics.causal import CAUSAL_PROTOCOLS, CausalCurves, CausalProtocol
 from xaicore.metrics.measures import CONFIDENCE, JUDGES, MEASURES, MOST_PASSED, Case, Seen
 from xaicore.processes import out_of_memory
 
@@ -85,7 +86,8 @@ class Job:
         """Return a row for each (image, method, metric), whatever becomes of it.
 
         A batch in which something fails is measured again image by image: what fails then has no
-        value, and ``failed`` says why.
+        value, and ``failed`` says why. A column has the curves of insertion and deletion, if these
+        are measured.
 
         Raises:
             MemoryError: there is not enough memory; or what torch raises instead.
@@ -234,6 +236,8 @@ class Batch:
             for metric in self.metrics:
                 with rows.noting([metric], tolerant):
                     rows.values[metric] = MEASURES[metric].of(case).numpy()
+                    if metric in CausalCurves._fields:
+                        rows.curves[metric] = [*thinned(getattr(case.curves, metric))]
                     if MEASURES[metric].needs in (CONFIDENCE, JUDGES):
                         rows.o = case.o.numpy()
                     if MEASURES[metric].needs == JUDGES:
@@ -265,6 +269,7 @@ class Rows:
         judges: the names of the networks that judge.
         failed: why a metric has no value.
         values: of each metric, one per image.
+        curves: of insertion and deletion, one per image.
         p: the probability of the target on each image.
         o: the same on the masked image.
         judged: ``p`` and ``o`` of each judge.
@@ -281,6 +286,7 @@ class Rows:
     judges: Sequence[str]
     failed: dict[str, str] = field(default_factory=dict)
     values: dict[str, np.ndarray] = field(default_factory=dict)
+    curves: dict[str, list[np.ndarray]] = field(default_factory=dict)
     p: np.ndarray | float = np.nan
     o: np.ndarray | float = np.nan
     judged: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
@@ -315,7 +321,7 @@ class Rows:
             for name in self.judges
             for kind in ("p", "o")
         }
-        return pd.DataFrame(
+        found = pd.DataFrame(
             {
                 "image": spread(self.images),
                 "target": spread(self.targets),
@@ -332,6 +338,11 @@ class Rows:
                 "failed": np.where(np.isnan(values), reasons, "").reshape(-1),
             }
         )
+        if not set(self.metrics).isdisjoint(CausalCurves._fields):
+            none = [None] * shape[0]
+            drawn = zip(*(self.curves.get(metric, none) for metric in self.metrics), strict=True)
+            found[COLUMN] = pd.Series([curve for of in drawn for curve in of], dtype=object)
+        return found
 
 
 @torch.no_grad()

@@ -17,23 +17,27 @@ FEW = 30
 """Fewer images than that, and an interval is a rough guide."""
 
 
-def intervals(records: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+Values = Mapping[tuple[str, str], np.ndarray]
+"""The values of each method and metric, one per image, as ``per_image`` returns them."""
+
+
+def intervals(values: Values, seed: int = 0) -> pd.DataFrame:
     """Return the mean of each metric for each method with the two ends of its 95 % interval.
 
     The interval is the normal one, ``mean ± 1.96`` standard errors. Where that leaves what the
     measure can be, 0 to 100 per cent, it is the percentile interval of a bootstrap over images.
 
     Args:
-        records: a row per (image, method, metric).
+        values: of each method and metric, one per image.
         seed: of the bootstrap.
 
     Returns:
         Rows indexed by ``method`` and ``metric``: ``mean``, ``low``, ``high`` and ``n``.
     """
     rows = {}
-    for (method, metric), values in per_image(records).items():
+    for (method, metric), of in values.items():
         least, most = (0.0, 100.0) if in_per_cent(metric) else (-np.inf, np.inf)
-        rows[method, metric] = _interval(values, least, most, seed)
+        rows[method, metric] = _interval(of, least, most, seed)
     index = pd.MultiIndex.from_tuples(rows, names=["method", "metric"])
     return pd.DataFrame(list(rows.values()), index, ["mean", "low", "high", "n"])
 
@@ -67,20 +71,19 @@ def per_image(records: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
     }
 
 
-def ranks(records: pd.DataFrame, measures: Mapping[str, Measure] = MEASURES) -> pd.DataFrame:
+def ranks(values: Values, measures: Mapping[str, Measure] = MEASURES) -> pd.DataFrame:
     """Return the rank of each method by each metric, ties included.
 
     A method's rank is one more than the number of methods that are surely better on the same
     images: whose paired difference, with its 95 % interval, lies on the better side of zero.
 
     Args:
-        records: a row per (image, method, metric).
+        values: of each method and metric, one per image, in the same order.
         measures: the table that says which way is better.
 
     Returns:
         A row per method, a column per metric, whole numbers from 1.
     """
-    values = per_image(records)
     methods = list(dict.fromkeys(method for method, _ in values))
     metrics = list(dict.fromkeys(metric for _, metric in values))
     found = {
@@ -94,7 +97,7 @@ def ranks(records: pd.DataFrame, measures: Mapping[str, Measure] = MEASURES) -> 
 
 
 def _above(
-    values: Mapping[tuple[str, str], np.ndarray],
+    values: Values,
     one: str,
     other: str,
     metric: str,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +13,7 @@ import pandas as pd
 
 from xaicore import plot
 from xaicore.classifier import check_name
-from xaicore.evaluation.bounds import FEW, intervals, ranks
+from xaicore.evaluation.bounds import FEW, Values, intervals, per_image, ranks
 from xaicore.evaluation.folder import Folder
 from xaicore.evaluation.tables import as_table, heading, paired_difference, summarize
 from xaicore.evaluation.tally import shift, told
@@ -29,11 +29,14 @@ class Findings:
         manifest: what the run is.
         records: the records that are there.
         reference: the method that the others are compared with.
+        curves: the mean curves of insertion and deletion: ``mean``, ``half_width`` and ``n`` by
+            ``method``, ``metric`` and ``share`` of the pixels, in per cent; empty if there is none.
     """
 
     manifest: dict[str, Any]
     records: pd.DataFrame
     reference: str
+    curves: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def title(self) -> str:
@@ -73,9 +76,13 @@ class Findings:
         return summarize(self.records)
 
     @cached_property
+    def _values(self) -> Values:
+        return per_image(self.records)
+
+    @cached_property
     def intervals(self) -> pd.DataFrame:
         """The same with the two ends of each interval, which stay where values can be."""
-        return intervals(self.records)
+        return intervals(self._values)
 
     @cached_property
     def means(self) -> pd.DataFrame:
@@ -91,7 +98,7 @@ class Findings:
     @cached_property
     def ranks(self) -> pd.DataFrame:
         """The rank of each method by each metric; those that are not surely apart share it."""
-        return _read(ranks(self.records))
+        return _read(ranks(self._values))
 
     @cached_property
     def counts(self) -> pd.DataFrame:
@@ -181,7 +188,8 @@ def read_findings(path: Path | str, reference: str | None = None) -> Findings:
     records, methods = folder.records(), list((folder.manifest or {})["methods"])
     if reference is not None:
         check_name("reference", reference, methods)
-    return Findings(folder.manifest or {}, records, reference or methods[0])
+    manifest = folder.manifest or {}
+    return Findings(manifest, records, reference or methods[0], folder.curves())
 
 
 def _text(row: pd.Series) -> str:

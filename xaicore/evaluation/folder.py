@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from xaicore.evaluation.curves import COLUMN, mean_curves
 from xaicore.evaluation.fingerprint import differences
 from xaicore.files import replacing
 
@@ -178,6 +179,15 @@ class Folder:
             raise ValueError(f"the run in {self.path} has finished no chunk yet")
         return pd.concat(map(self.read, numbers), ignore_index=True)
 
+    def curves(self) -> pd.DataFrame:
+        """Return the mean curves of insertion and deletion, as ``mean_curves`` does."""
+        from pyarrow import parquet  # noqa: PLC0415 - only runs on disk need it
+
+        files = [self.chunk(number) for number in sorted(self.finished())]
+        wanted = ["method", "metric", COLUMN]
+        held = [file for file in files if COLUMN in parquet.read_schema(file).names]
+        return mean_curves(pd.read_parquet(file, columns=wanted) for file in held)
+
     def tidy(self, age: float) -> set[int]:
         """Remove what is damaged, and what killed processes left; return the finished chunks.
 
@@ -219,8 +229,12 @@ class Folder:
         return self.path / CHUNKS / f".{number:06}.claim"
 
     def read(self, number: int) -> pd.DataFrame:
-        """Return the records of a finished chunk."""
-        return pd.read_parquet(self.chunk(number))
+        """Return the records of a finished chunk, without their curves."""
+        from pyarrow import parquet  # noqa: PLC0415 - only runs on disk need it
+
+        file = self.chunk(number)
+        wanted = [name for name in parquet.read_schema(file).names if name != COLUMN]
+        return pd.read_parquet(file, columns=wanted)
 
 
 def read_records(path: str | Path) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from xaicore.attribution.explainer import Explainer
 from xaicore.evaluation.batch import Batch, Job
 from xaicore.evaluation.dataset import Item, words
+from xaicore.evaluation.folder import Folder
 from xaicore.evaluation.price import Meter, metered
 from xaicore.evaluation.run import Run, patiently
 from xaicore.processes import out_of_memory
@@ -24,8 +26,8 @@ ALIKE = 3
 """A method that fails alike for so many images, the first ones, is given up."""
 
 
-def tried(run: Run) -> tuple[Run, list[str]]:
-    """Try the first images before all are measured.
+def tried(run: Run, out: Path | None = None) -> tuple[Run, list[str]]:
+    """Try the first images before all are measured, unless the run goes on: it keeps to its start.
 
     A method that fails for the first three that the network takes, and always for the same reason,
     is given up, if there are more: its records say that reason, and it is not called.
@@ -36,6 +38,7 @@ def tried(run: Run) -> tuple[Run, list[str]]:
 
     Args:
         run: the run.
+        out: the folder where it may have begun; ``None``: it is kept in memory.
 
     Returns:
         The run, and what share of the images the truth covers, in words.
@@ -45,6 +48,8 @@ def tried(run: Run) -> tuple[Run, list[str]]:
             says why.
         MemoryError: one image does not fit.
     """
+    if out is not None and Folder(out).manifest is not None:
+        return run, []
     items = [run.items[place] for place in range(min(FIRST, len(run.items)))]
     first = First(run.job, [item for item in items if item.image is not None])
     with metered(run.job, patience=0) as meter, run.job.autocast():

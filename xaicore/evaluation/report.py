@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
 
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xaicore import plot
@@ -46,6 +48,9 @@ REASONS = 20
 ABREAST = 3
 """How many plots stand in a row."""
 
+LINES = {"insertion": "-", "deletion": "--"}
+"""How the curves are drawn."""
+
 LOPSIDED = "where it would leave 0 to 100, both ends of a bootstrap's are given"
 
 
@@ -78,7 +83,11 @@ def _written(found: Findings, folder: Path, sheet: Figure | None) -> list[Path]:
             file.write_text(text(), encoding="utf-8")
     with replacing(folder / "summary.parquet") as file:
         found.intervals.reset_index().to_parquet(file)
-    pictures = {"intervals.png": bars(found)} | ({"sheet.png": sheet} if sheet else {})
+    pictures = {"intervals.png": bars(found)}
+    if len(found.curves):
+        pictures["curves.png"] = curves(found)
+    if sheet:
+        pictures["sheet.png"] = sheet
     for name, figure in pictures.items():
         with replacing(folder / name) as file:
             figure.savefig(file, dpi=150, format="png")
@@ -98,6 +107,38 @@ def bars(found: Findings) -> Figure:
     for ax in axes[len(metrics) :]:
         ax.remove()
     return figure
+
+
+def curves(found: Findings) -> Figure:
+    """Draw the mean insertion and deletion of each method with their bands, the others in grey."""
+    methods = list(found.curves.index.unique("method"))
+    columns, rows = min(ABREAST, len(methods)), -(-len(methods) // ABREAST)
+    figure = Figure(figsize=(3 * columns + 0.6, 2.3 * rows + 0.5), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    by_name = {
+        name: of.droplevel(["method", "metric"])
+        for name, of in found.curves.groupby(level=["method", "metric"], sort=False)
+    }
+    for method, ax in zip(methods, axes.flat, strict=False):
+        _curves_of(by_name, ax, method)
+    for ax in axes.flat[len(methods) :]:
+        ax.remove()
+    figure.supxlabel("pixels shown, or removed, in the order of the map (%)", fontsize=10)
+    figure.supylabel("mean probability (%)", fontsize=10)
+    return figure
+
+
+def _curves_of(means: Mapping[tuple[str, str], pd.DataFrame], ax: Axes, method: str) -> None:
+    """Draw the mean insertion and deletion of a method with their bands, all others in grey."""
+    colour = plot.colors().get(method, plot.OTHER)
+    for (name, metric), of in means.items():
+        if name != method:
+            ax.plot(of["mean"], color="#cfcfcf", linewidth=0.8, zorder=1)
+        else:
+            low, high = of["mean"] - of["half_width"], of["mean"] + of["half_width"]
+            ax.fill_between(of.index, low.clip(0), high.clip(upper=100), color=colour, alpha=0.25)
+            ax.plot(of["mean"], LINES[metric], color=colour, zorder=3)
+    ax.set(title=plot.labels().get(method, method), xlim=(0, 100), ylim=(0, 100))
 
 
 def as_text(found: Findings) -> str:
@@ -167,6 +208,13 @@ def _sections(found: Findings, sheet: Figure | None) -> list[str]:
         table(found.shown, "summary", f"Means, {found.unit}; {LOPSIDED}.").html,
         picture(bars(found), f"Means, {found.unit}.", alt).html,
     ]
+    if len(found.curves):
+        said = (
+            "Insertion (full line) and deletion (dashed) of each method: the mean probability of "
+            "the predicted class over images, with its 95 % interval; the other methods in grey."
+        )
+        alt = "Curves for every method: insertion rises and deletion falls; areas as in the table."
+        parts += ["<h2>Curves</h2>", picture(curves(found), said, alt).html]
     if len(found.counts):
         parts.append(table(found.counts, "counts", "The images behind each mean.").html)
     if sheet:

@@ -15,6 +15,7 @@ from xaicore.attribution.cam import CAMExplainer
 from xaicore.attribution.explainer import check_evaluation_mode
 from xaicore.classifier import check_name
 from xaicore.evaluation.batch import PRECISIONS, Job, release
+from xaicore.evaluation.curves import COLUMN
 from xaicore.evaluation.dataset import Item, Items, batches
 from xaicore.evaluation.price import bill
 from xaicore.evaluation.progress import Progress, first_failure
@@ -135,7 +136,8 @@ def in_memory(run: Run, shown: bool | None) -> pd.DataFrame:
     chunks, parts = dict(enumerate(run.chunks(sizes))), []
     with closing(Progress(len(run.items), shown)) as progress, surroundings(sizes):
         for _, records in measured(run, sizes, chunks, progress):
-            parts.append(records)
+            assert records is not None  # nobody else is at work on them
+            parts.append(records.drop(columns=COLUMN, errors="ignore"))
             progress.add(records)
     return pd.concat(parts, ignore_index=True)
 
