@@ -326,8 +326,8 @@ STORED = {"cues agree": "colour", "with translations": "shape"}
 """The classifiers that the book shows, by what they learnt on: the cue that they decide by."""
 
 PAIRED = f"{scenes.PAIRS} rendered flowers in both domains, test"
-IMAGES = dict.fromkeys(STUDIES, PAIRED) | {
+IMAGES = dict.fromkeys([*STUDIES, "further"], PAIRED) | {
     "shape_bias": "pictures of Geirhos et al., shape and texture of two categories",
     "silhouettes": "400 threes and 400 eights of MNIST, test",
 }
-"""What the studies look at, those of silhouettes too."""
+"""What the studies look at, those of other files too."""

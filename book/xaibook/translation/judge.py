@@ -57,15 +57,25 @@ def blur(images: Tensor, sigma: float) -> Tensor:
     return F.conv2d(padded, kernel.expand(3, 1, 7, 7), groups=3)
 
 
-def train_judge(steps: int = 450, batch: int = 64, count: int = scenes.TRAINING) -> Judge:
+def train_judge(
+    steps: int = 450,
+    batch: int = 64,
+    count: int = scenes.TRAINING,
+    shapes: tuple[str, str] = scenes.DOMAINS,
+    cluttered: bool = False,
+) -> Judge:
     """Train a judge on rendered flowers of its own; about a minute on one processor core.
 
     Args:
         steps: batches.
         batch: pictures in each.
         count: flowers, each in both domains.
+        shapes: the domains.
+        cluttered: as in ``scenes.scene``.
     """
-    drawn = [scenes.pictures(shape, scenes.JUDGE_FIRST, count) for shape in scenes.DOMAINS]
+    drawn = [
+        scenes.pictures(shape, scenes.JUDGE_FIRST, count, cluttered=cluttered) for shape in shapes
+    ]
     images, petals = (torch.cat([getattr(d, n) for d in drawn]) for n in ("images", "petals"))
     shapes = torch.arange(2).repeat_interleave(count).float()
     generator = torch.Generator().manual_seed(0)
