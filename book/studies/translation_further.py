@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from studies.benchmark import SEEDS
 from studies.subjects import KEPT
-from studies.translation import FULL, again
+from studies.translation import FULL, again, collate, keep
 from studies.vebi import kept
 from xaibook.translation import load_judge, scenes
 from xaibook.translation.judge import Judge, train_judge
@@ -28,7 +28,6 @@ from xaibook.translation.model import CODE, VAE, WIDTH, Decoder, Encoder, Pair
 from xaibook.translation.probes import GROUPS, STYLE, Mover, Ridge, factors, r2
 from xaibook.translation.scenes import DOMAINS, SIZE, Pictures
 from xaibook.translation.scoring import Task, explained, round_trip, spread, tasks
-from xaibook.translation.trained import WEIGHTS
 from xaibook.translation.training import (
     STEP_1,
     STEP_2,
@@ -39,11 +38,7 @@ from xaibook.translation.training import (
     pretrain,
     train_vae,
 )
-from xaicore.files import read_tensors, write_tensors
 from xaicore.training.loop import InMemory, train
-
-FIRST = slice(0, 4)
-"""The test flowers whose translations are stored."""
 
 STYLE_NUMBERS = 12
 """Numbers of a code of its own for style; the other 20 stay for the rest."""
@@ -281,7 +276,8 @@ def measured(name: str, run: Run, seed: int) -> pd.DataFrame:
     test = shown(world)
     judge = judge_of(world.shapes, world.cluttered)
     rows = []
-    for i, (way, task) in enumerate(tasks(*map(lessened, test), judge).items()):
+    first, second = map(lessened, test)
+    for i, (way, task) in enumerate(tasks(first, second, judge).items()):
         images, partners = test[i].images, test[1 - i]
         made = pair.forth(images) if way == "forth" else pair.back(images)
         found = reached(task, _small(made))
@@ -294,12 +290,8 @@ def measured(name: str, run: Run, seed: int) -> pd.DataFrame:
             found |= {f"{what}: {k}": v for k, v in reached(task, others).items()}
         rows += [(way, what, value) for what, value in found.items()]
         if seed == 0 and way == "forth":
-            strips = {
-                "source": images[FIRST],
-                "made": made[FIRST],
-                "partner": partners.images[FIRST],
-            }
-            write_tensors(_strips(name), {k: _bytes(strip) for k, strip in strips.items()})
+            strips = {"source": images, "made": made, "partner": partners.images}
+            keep("further", name, strips)
     if run.way is styled:
         rows += [("forth", what, value) for what, value in split(pair, a, test[0]).items()]
     table = pd.DataFrame(rows, columns=["direction", "what", "value"])
@@ -330,14 +322,6 @@ def _small(images: Tensor) -> Tensor:
     return F.avg_pool2d(images, images.shape[-1] // SIZE)
 
 
-def _strips(name: str) -> Path:
-    return KEPT / f"translation.further {name}.pt"
-
-
-def _bytes(images: Tensor) -> Tensor:
-    return (255 * images).round().to(torch.uint8).contiguous()
-
-
 def further() -> Iterator[pd.DataFrame]:
     """Run all, first the first seed of each; store what they make of some flowers."""
     for seed in SEEDS:
@@ -345,9 +329,7 @@ def further() -> Iterator[pd.DataFrame]:
             if seed in run.seeds:
                 make = partial(measured, name, run, seed)
                 yield kept(f"translation.further {name} {seed}", make, 4)
-    strips = {name: read_tensors(_strips(name)) for name in RUNS}
-    named = {f"{name}: {k}": v for name, some in strips.items() for k, v in some.items()}
-    write_tensors(WEIGHTS / "translation-further.pt", named)
+    collate("further", list(RUNS))
 
 
 STUDIES: Mapping[str, Callable[[], Iterator[pd.DataFrame]]] = {"further": further}

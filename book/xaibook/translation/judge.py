@@ -77,7 +77,7 @@ def train_judge(
         scenes.pictures(shape, scenes.JUDGE_FIRST, count, cluttered=cluttered) for shape in shapes
     ]
     images, petals = (torch.cat([getattr(d, n) for d in drawn]) for n in ("images", "petals"))
-    shapes = torch.arange(2).repeat_interleave(count).float()
+    second = torch.arange(2).repeat_interleave(count).float()
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -88,7 +88,7 @@ def train_judge(
         chosen = torch.randint(len(images), (batch,), generator=generator)
         mask, shape = judge(_worsened(images[chosen], generator))
         loss = F.binary_cross_entropy_with_logits(mask, petals[chosen])
-        loss += F.binary_cross_entropy_with_logits(shape, shapes[chosen]) / 2
+        loss += F.binary_cross_entropy_with_logits(shape, second[chosen]) / 2
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
