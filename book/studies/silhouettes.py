@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from studies.subjects import real_images
-from studies.translation import collate, keep
 from studies.vebi import kept
 from xaibook.flowers.network import SmallResNet
 from xaibook.translation.model import Pair
@@ -144,7 +143,6 @@ def silhouettes() -> Iterator[pd.DataFrame]:
     """Threes and eights, and sneakers and boots, translated with all losses."""
     for name, make in SETS.items():
         yield kept(f"translation.silhouettes {name}", partial(measured, name, make), 4)
-    collate("silhouettes", list(SETS))
 
 
 def measured(name: str, make: Callable[[], Shapes]) -> pd.DataFrame:
@@ -156,23 +154,18 @@ def measured(name: str, make: Callable[[], Shapes]) -> pd.DataFrame:
     )
     tests = [tint(grey, seed) for seed, grey in enumerate(shapes.test, start=3)]
     reads = reader(shapes)
+    nearest = two[nearest_of(tests[0], two)]
+    rows = {"nearest": (nearest, None), "unchanged": (tests[0], tests[1])}
     pair = pretrain(one, two, shorter=2)
-    rows = {
-        "another": (tests[1], tests[0]),
-        "nearest": (two[nearest_of(tests[0], two)], one[nearest_of(tests[1], one)]),
-        "unchanged": (tests[0], tests[1]),
-        "before step 3": both(pair, tests),
-        "full": both(learn_to_translate(pair, one, two), tests),
-    }
-    found = {"forth": (tests[0], rows["full"][0]), "back": (tests[1], rows["full"][1])}
-    sides = ("source", "made")
-    shown = {f"{way}, {k}": x for way, w in found.items() for k, x in zip(sides, w, strict=True)}
-    keep("silhouettes", name, shown)
+    rows["before step 3"] = both(pair, tests)
+    rows["full"] = both(learn_to_translate(pair, one, two), tests)
     parts = []
     for label, made in rows.items():
         for direction, (source, images) in enumerate(zip(tests, made, strict=True)):
-            part = compared(source, images, reads, shapes.classes[1 - direction])
-            parts.append(part.assign(variant=label, direction=("forth", "back")[direction]))
+            if images is not None:
+                wanted = shapes.classes[1 - direction]
+                part = compared(source, images, reads, wanted)
+                parts.append(part.assign(variant=label, direction=("forth", "back")[direction]))
     return pd.concat(parts).assign(data=name)
 
 
