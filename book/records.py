@@ -39,6 +39,7 @@ from studies import (
     transfer,
     transformers,
     translation,
+    translation_further,
     vebi,
     wrong_reason,
 )
@@ -72,6 +73,7 @@ VEBI |= {f"vebi.{name}": study for name, study in surprises.STUDIES.items()}
 SHOWN = {"background.attention": transformers.attention}
 GRADIENTS = {f"gradients.{n}": study for n, study in interpretable_gradients.STUDIES.items()}
 TRANSLATED = {f"translation.{name}": study for name, study in translation.STUDIES.items()}
+TRANSLATED |= {f"translation.{n}": s for n, s in translation_further.STUDIES.items()}
 TINTED = {f"translation.{name}": study for name, study in silhouettes.STUDIES.items()}
 TINTED |= {f"translation.{name}": study for name, study in shape_bias.STUDIES.items()}
 TRANSLATED |= TINTED

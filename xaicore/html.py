@@ -15,8 +15,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-QUALITY = 82
-"""Of JPEG: what a picture loses by it is not seen."""
+QUALITY, WEBP_QUALITY = 82, 75
+"""Of JPEG and of WebP: what a picture loses by it is not seen."""
 
 DOTS = 170
 """The resolution of figures, in pixels an inch: two for each of a page."""
@@ -201,9 +201,9 @@ def least_width(figure: Figure) -> int:
 
 
 def embedded(figure: Figure) -> str:
-    """Draw a figure as a data URI whose bytes depend on the drawing alone; pictures as JPEG."""
+    """Draw a figure as a data URI whose bytes depend on the drawing alone; pictures as WebP."""
     if of_pictures(figure):
-        return "data:image/jpeg;base64," + base64.b64encode(jpeg(figure)).decode()
+        return "data:image/webp;base64," + base64.b64encode(webp(figure)).decode()
     return "data:image/png;base64," + base64.b64encode(png(figure)).decode()
 
 
@@ -211,6 +211,14 @@ def of_pictures(figure: Figure) -> bool:
     """Whether most of a figure's axes show pictures in colour, beside which maps may stand."""
     kinds = [[np.asarray(image.get_array()).ndim for image in ax.images] for ax in figure.axes]
     return any(3 in kind for kind in kinds) and sum(map(bool, kinds)) > len(kinds) / 2
+
+
+def webp(figure: Figure) -> bytes:
+    """Draw a figure of pictures as WebP: half as large as a JPEG that looks the same."""
+    buffer = io.BytesIO()
+    settings = {"quality": WEBP_QUALITY, "method": 6}
+    figure.savefig(buffer, format="webp", dpi=DOTS, bbox_inches="tight", pil_kwargs=settings)
+    return buffer.getvalue()
 
 
 def jpeg(figure: Figure) -> bytes:

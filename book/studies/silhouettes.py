@@ -59,7 +59,19 @@ def digits() -> Shapes:
     return Shapes((first, second), (one, two), kinds, images[:6000], labels[:6000])
 
 
-SETS: Mapping[str, Callable[[], Shapes]] = {"MNIST": digits}
+def shoes() -> Shapes:
+    """Return sneakers and ankle boots of Fashion-MNIST: few, each tinted anew many times."""
+    file = np.load(real_images() / "small" / "fashion_mnist_900.npz")
+    images, labels = _grey(file["x"]), torch.from_numpy(file["y"]).long()
+    known, held = zip(*(images[labels == k].split([70, 20]) for k in range(10)), strict=True)
+    kinds = 7, 9
+    one, two = (held[kind].repeat(10, 1, 1) for kind in kinds)
+    pictures = torch.cat(known).repeat(9, 1, 1)
+    of = torch.arange(10).repeat_interleave(70).repeat(9)
+    return Shapes((known[7], known[9]), (one, two), kinds, pictures, of)
+
+
+SETS: Mapping[str, Callable[[], Shapes]] = {"MNIST": digits, "Fashion-MNIST": shoes}
 
 
 def tint(grey: Tensor, seed: int) -> Tensor:
@@ -128,7 +140,7 @@ def reader(shapes: Shapes) -> SmallResNet:
 
 
 def silhouettes() -> Iterator[pd.DataFrame]:
-    """Threes and eights, translated with all losses."""
+    """Threes and eights, and sneakers and boots, translated with all losses."""
     for name, make in SETS.items():
         yield kept(f"translation.silhouettes {name}", partial(measured, name, make), 4)
 

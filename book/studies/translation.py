@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
@@ -31,7 +31,7 @@ from xaibook.translation.scenes import DOMAINS, Pictures
 from xaibook.translation.scoring import Task, explained, floors, mean_in, round_trip, spread, tasks
 from xaibook.translation.trained import WEIGHTS
 from xaibook.translation.training import Batch, Weights, learn_to_translate, pretrain
-from xaicore.files import write_tensors
+from xaicore.files import read_tensors, write_tensors
 
 FULL = Weights()
 
@@ -72,6 +72,9 @@ EVERY = 20
 
 SHOWN = slice(0, 8)
 """The test flowers whose translations are stored."""
+
+STRIP = 4
+"""Pictures of a strip that are stored of what was tried once."""
 
 
 @cache
@@ -308,9 +311,27 @@ def _steps() -> pd.DataFrame:
     for name, variant in VARIANTS.items():
         some = trained(variant, 0)
         pictures |= {f"{name}: forth": some.forth(sources), f"{name}: back": some.back(others)}
-    eight_bits = {name: (255 * x).round().to(torch.uint8) for name, x in pictures.items()}
+    eight_bits = {name: _eight_bits(x) for name, x in pictures.items()}
     write_tensors(WEIGHTS / "translation-pictures.pt", eight_bits)
     return pd.DataFrame(rows)
+
+
+def keep(study: str, name: str, strips: Mapping[str, Tensor]) -> None:
+    """Keep the first pictures of each strip, ``(N, 3, H, W)`` in [0, 1], in eight bits."""
+    few = {f"{name}: {k}": _eight_bits(x[:STRIP]) for k, x in strips.items()}
+    write_tensors(KEPT / f"translation.{study} {name}.pt", few)
+
+
+def collate(study: str, names: Sequence[str]) -> None:
+    """Store what was kept under these names for the book to show."""
+    strips: dict[str, Tensor] = {}
+    for name in names:
+        strips |= read_tensors(KEPT / f"translation.{study} {name}.pt")
+    write_tensors(WEIGHTS / f"translation-{study}.pt", strips)
+
+
+def _eight_bits(images: Tensor) -> Tensor:
+    return (255 * images).round().to(torch.uint8).contiguous()
 
 
 STUDIES: Mapping[str, Callable[[], Iterator[pd.DataFrame]]] = {
@@ -326,8 +347,9 @@ STORED = {"cues agree": "colour", "with translations": "shape"}
 """The classifiers that the book shows, by what they learnt on: the cue that they decide by."""
 
 PAIRED = f"{scenes.PAIRS} rendered flowers in both domains, test"
-IMAGES = dict.fromkeys(STUDIES, PAIRED) | {
+IMAGES = dict.fromkeys([*STUDIES, "further"], PAIRED) | {
     "shape_bias": "pictures of Geirhos et al., shape and texture of two categories",
-    "silhouettes": "400 threes and 400 eights of MNIST, test",
+    "silhouettes": "400 threes and 400 eights of MNIST, test; 20 sneakers and 20 boots of "
+    "Fashion-MNIST, each in ten pairs of colours",
 }
-"""What the studies look at, those of silhouettes too."""
+"""What the studies look at, those of other files too."""

@@ -17,6 +17,9 @@ from xaicore.html import DOTS, LEGIBLE, QUALITY
 LONGEST = 900_000
 """Letters of the longest SVG that is shown; a figure of more is drawn as pixels."""
 
+SMALL = 48
+"""Pixels of the longer side up to which a picture keeps every one: it is shown enlarged."""
+
 SCALE = 1.4
 """Pixels of the page for a point of a figure that is not too wide for it."""
 
@@ -35,7 +38,8 @@ _NAME = re.compile(r'( id="|url\(#|href="#)([\w-]+)')
 def svg(figure: Figure) -> str:
     """Draw a figure as SVG that depends on the drawing alone: type is type, pictures are JPEG.
 
-    A picture stays PNG where that is smaller, as that of a coarse map is.
+    A picture stays PNG where that is smaller, as that of a coarse map is, or where it has few
+    pixels.
     """
     buffer = io.StringIO()
     with mpl.rc_context(
@@ -93,15 +97,23 @@ def least_width(drawn: str) -> int:
 
 
 def _smaller(found: re.Match[str]) -> str:
-    """Return a picture as JPEG where that is smaller and hides nothing, else as it is."""
+    """Return a picture as JPEG where that is smaller and hides nothing, else without loss."""
     data = base64.b64decode(found[1])
     image = Image.open(io.BytesIO(data)).convert("RGBA")
-    buffer = io.BytesIO()
+    forms = {"png": data}
     if image.getchannel("A").getextrema() == (255, 255):
-        image.convert("RGB").save(buffer, "jpeg", quality=QUALITY, optimize=True)
-        if buffer.tell() < len(data):
-            return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+        forms["png"] = min(data, _saved(image, "png"), key=len)
+        if max(image.size) > SMALL:
+            forms["jpeg"] = _saved(image, "jpeg", quality=QUALITY)
+    kind = min(forms, key=lambda kind: len(forms[kind]))
+    return f"data:image/{kind};base64,{base64.b64encode(forms[kind]).decode()}"
+
+
+def _saved(image: Image.Image, kind: str, **settings: int) -> bytes:
+    """Return an opaque picture as the bytes of a file."""
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, kind, optimize=True, **settings)
+    return buffer.getvalue()
 
 
 def _ink(found: re.Match[str]) -> str:

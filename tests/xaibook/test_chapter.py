@@ -179,10 +179,10 @@ def test_the_least_width_of_a_figure_is_that_of_its_smallest_type():
     plt.close("all")
 
 
-def test_a_figure_of_pictures_is_embedded_as_jpeg():
+def test_a_figure_of_pictures_is_embedded_as_webp():
     figure = plot.grid({"": [np.zeros((8, 8, 3)), np.ones((8, 8))]})
     shown = html.picture(figure, "Two pictures.", "Black and white")
-    assert '<img src="data:image/jpeg;base64,' in shown.html
+    assert '<img src="data:image/webp;base64,' in shown.html
 
 
 class TestSlider:

@@ -55,6 +55,16 @@ def test_pictures_are_jpeg_unless_png_is_smaller():
         assert min(image.size) > 200  # two pixels for one of a page
 
 
+def test_a_picture_of_few_pixels_keeps_every_one():
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    figure = Figure()
+    figure.subplots().imshow(noise, interpolation="none")
+    kind, data = re.findall(r"data:image/(\w+);base64,([^\"]+)", svg(figure))[0]
+    assert kind == "png"
+    image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
+    assert np.array_equal(np.asarray(image), noise)
+
+
 @pytest.fixture
 def page():
     return BeautifulSoup(inline(svg(lines()), 'Line "up"', "f7"), "html.parser")

@@ -57,17 +57,27 @@ def blur(images: Tensor, sigma: float) -> Tensor:
     return F.conv2d(padded, kernel.expand(3, 1, 7, 7), groups=3)
 
 
-def train_judge(steps: int = 450, batch: int = 64, count: int = scenes.TRAINING) -> Judge:
+def train_judge(
+    steps: int = 450,
+    batch: int = 64,
+    count: int = scenes.TRAINING,
+    shapes: tuple[str, str] = scenes.DOMAINS,
+    cluttered: bool = False,
+) -> Judge:
     """Train a judge on rendered flowers of its own; about a minute on one processor core.
 
     Args:
         steps: batches.
         batch: pictures in each.
         count: flowers, each in both domains.
+        shapes: the domains.
+        cluttered: as in ``scenes.scene``.
     """
-    drawn = [scenes.pictures(shape, scenes.JUDGE_FIRST, count) for shape in scenes.DOMAINS]
+    drawn = [
+        scenes.pictures(shape, scenes.JUDGE_FIRST, count, cluttered=cluttered) for shape in shapes
+    ]
     images, petals = (torch.cat([getattr(d, n) for d in drawn]) for n in ("images", "petals"))
-    shapes = torch.arange(2).repeat_interleave(count).float()
+    second = torch.arange(2).repeat_interleave(count).float()
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -78,7 +88,7 @@ def train_judge(steps: int = 450, batch: int = 64, count: int = scenes.TRAINING)
         chosen = torch.randint(len(images), (batch,), generator=generator)
         mask, shape = judge(_worsened(images[chosen], generator))
         loss = F.binary_cross_entropy_with_logits(mask, petals[chosen])
-        loss += F.binary_cross_entropy_with_logits(shape, shapes[chosen]) / 2
+        loss += F.binary_cross_entropy_with_logits(shape, second[chosen]) / 2
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xaibook.flowers.dataset import FLOWER_PARTS
 from xaibook.flowers.rendering import RGB, SUBPIXELS, Flower, Layout, Scene
 
 DOMAINS = ("round", "pointed")
 SIZE = 32
-PARTS = ("petal", "centre", "stem", "leaf")
 LAYOUT = Layout(
     radius=(0.44, 0.48),
     disc=(0.28, 0.38),
@@ -47,7 +47,7 @@ class Pictures(NamedTuple):
 
     Attributes:
         images: pixels ``(N, 3, H, W)`` in ``[0, 1]``.
-        parts: the share of each pixel that shows each of ``PARTS``, ``(N, 4, H, W)``.
+        parts: the share of each pixel that shows each of ``FLOWER_PARTS``, ``(N, 4, H, W)``.
         geometry: how each flower stands, ``(N, 7)``, in the order of ``Scene.geometry``.
     """
 
@@ -106,7 +106,7 @@ def pictures(
     scenes = [scene(seed, shape, cluttered=cluttered) for seed in range(first, first + count)]
     drawn = [some.render(size) for some in scenes]
     images = torch.from_numpy(np.stack([one.image for one in drawn])).permute(0, 3, 1, 2) / 255
-    shown = np.stack([[one.coverage[part] for part in PARTS] for one in drawn])
+    shown = np.stack([[one.coverage[part] for part in FLOWER_PARTS] for one in drawn])
     stands = torch.tensor([list(some.geometry().values()) for some in scenes])
     return Pictures(images.contiguous(), torch.from_numpy(shown) / SUBPIXELS, stands)
 

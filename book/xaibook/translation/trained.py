@@ -52,12 +52,16 @@ def load_classifier(cue: str) -> Classifier:
     return classifier
 
 
-def pictures() -> dict[str, Tensor]:
-    """Return what trained pairs made of the first eight test flowers, pixels in [0, 1].
+def pictures(kind: str = "pictures") -> dict[str, Tensor]:
+    """Return what trained pairs made of the first test pictures, pixels in [0, 1].
+
+    Args:
+        kind: ``"pictures"``: of the chapter; ``"further"``: of what was tried once.
 
     Returns:
-        By ``"VARIANT: forth"`` and ``"VARIANT: back"`` and ``"similarity WEIGHT"``, pixels
-        ``(8, 3, 32, 32)``; by ``"steps"``, those along step 3, ``(steps, 8, 3, 32, 32)``.
+        Of the chapter, by ``"VARIANT: forth"`` and ``"VARIANT: back"`` and ``"similarity WEIGHT"``,
+        pixels ``(8, 3, 32, 32)``; by ``"steps"``, those along step 3, ``(steps, 8, 3, 32, 32)``. Of
+        the others, by ``"TRIED: source"``, ``"TRIED: made"`` and ``"TRIED: partner"``, four each.
     """
-    stored = read_tensors(WEIGHTS / "translation-pictures.pt")
+    stored = read_tensors(WEIGHTS / f"translation-{kind}.pt")
     return {name: pixels.to(torch.float32) / 255 for name, pixels in stored.items()}
