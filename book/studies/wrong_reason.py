@@ -63,12 +63,12 @@ class Kind:
 
 
 KINDS = {
-    "control": Kind(1 / 3, mapped=TEST),
-    "cheat": Kind(1.0, mapped=TEST),
+    "control": Kind(1 / 3, mapped=100),
+    "cheat": Kind(1.0, mapped=100),
     "centre, control": Kind(1 / 3, "centre"),
     "centre, marked": Kind(1.0, "centre"),
-    "ground, control": Kind(1 / 3, mapped=100, tinted=True),
-    "ground, tinted": Kind(1.0, mapped=100, tinted=True),
+    "ground, control": Kind(1 / 3, mapped=50, tinted=True),
+    "ground, tinted": Kind(1.0, mapped=50, tinted=True),
 }
 
 
