@@ -75,11 +75,14 @@ GRADIENTS = {f"gradients.{n}": study for n, study in interpretable_gradients.STU
 TRANSLATED = {f"translation.{name}": study for name, study in translation.STUDIES.items()}
 TRANSLATED |= {f"translation.{n}": s for n, s in translation_further.STUDIES.items()}
 TINTED = {f"translation.{name}": study for name, study in silhouettes.STUDIES.items()}
-TINTED |= {f"translation.{name}": study for name, study in shape_bias.STUDIES.items()}
+TINTED["translation.shape_bias"] = partial(shape_bias.shape_bias, shape_bias.COMPRESSED)
 TRANSLATED |= TINTED
+CONFLICTS = {f"introduction.{name}": study for name, study in shape_bias.STUDIES.items()}
+PICTURED = {f"translation.{name}": images for name, images in translation.IMAGES.items()}
+PICTURED |= {f"introduction.{name}": images for name, images in shape_bias.IMAGES.items()}
 CHEATING = {f"introduction.{name}": study for name, study in wrong_reason.STUDIES.items()}
 REAL = {f"gradients.{name}": study for name, study in gradients_cifar.STUDIES.items()}
-TOGETHER = VEBI | GRADIENTS | SHOWN | TRANSLATED | CHEATING | REAL
+TOGETHER = VEBI | GRADIENTS | SHOWN | TRANSLATED | CONFLICTS | CHEATING | REAL
 
 
 def provenance(seconds: float) -> dict[str, object]:
@@ -187,8 +190,8 @@ def facts(name: str) -> dict[str, object]:
         return {"images": images, **(vebi.TOLD | surprises.TOLD).get(short, {})}
     if name in GRADIENTS:
         return {"images": f"{interpretable_gradients.TEST} rendered flowers, test"}
-    if name in TRANSLATED:
-        return {"images": translation.IMAGES[short]}
+    if name in PICTURED:
+        return {"images": PICTURED[name]}
     if name in REAL:
         return gradients_cifar.facts()
     if name in SHOWN:
@@ -212,6 +215,7 @@ def main() -> int:
             *FOUND,
             *REAL,
             *TINTED,
+            *CONFLICTS,
             *SHOWN,
         ) or bool(study and study.photographs)
         if data is None and (needs_photographs or options.set == "all"):

@@ -126,7 +126,7 @@ def flowers(seed: int, count: int) -> Subject:
 
 def photographs(network: str, data: Path, count: int) -> Subject:
     """The first ImageNet validation images of the folder and a network with compressed weights."""
-    classifier = _classifier(network, data / "weights")
+    classifier = real_classifier(network, data)
     if torch.cuda.is_available():
         classifier.cuda()
     folder = data / "imagenet_val1300"
@@ -159,17 +159,17 @@ def real_images() -> Path:
     return data
 
 
-def say(line: str) -> None:
-    """Print a line of progress."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def _classifier(network: str, folder: Path) -> Classifier:
-    """A network of torchvision or timm with weights of the folder, or those of a package."""
+def real_classifier(network: str, data: Path) -> Classifier:
+    """Return a network of torchvision or timm with weights of the folder, or those of a package."""
     if network == LITE:
         return default_classifier()
     build = from_timm if network == VIT else Classifier.from_torchvision
-    return build(network, _weights(network, folder))
+    return build(network, _weights(network, data / "weights"))
+
+
+def say(line: str) -> None:
+    """Print a line of progress."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _weights(network: str, folder: Path) -> Path:

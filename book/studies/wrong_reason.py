@@ -1,8 +1,9 @@
 """Right for the wrong reason: networks that learnt from pictures with a mark, and their maps.
 
-Each network learns from flowers that carry a mark, that of their class or one at random. It is then
-shown 400 others: with the mark of their class, without one, and with each of the other marks. The
-introduction shows the first of them; these records are of all.
+Each network learns from flowers that carry a cue, that of their class or one at random: a mark in
+the corner, or the tint of the ground. It is then shown 400 others: with the cue of their class,
+without one, and with each of the other cues. The introduction asks a few of them; these records are
+of all.
 """
 
 from __future__ import annotations
@@ -41,24 +42,34 @@ class Kind:
     Attributes:
         agreement: how often the mark is that of the class.
         asked: what tells the classes, a key of ``CLASSES``.
+        mapped: pictures whose maps are looked at.
+        tinted: whether the cue is the tint of the ground, not a mark.
     """
 
     agreement: float
     asked: str = "petals"
+    mapped: int = 0
+    tinted: bool = False
 
     @property
     def training(self) -> tuple[int, int]:
         """Pictures and epochs; the colour of the centre is learnt sooner."""
         return (3000, 12) if self.asked == "petals" else (2000, 8)
 
+    @property
+    def put(self) -> cheats.Put:
+        """What puts its cue on pictures."""
+        return cheats.tinted if self.tinted else partial(cheats.marked, asked=self.asked)
+
 
 KINDS = {
-    "control": Kind(1 / 3),
-    "cheat": Kind(1.0),
+    "control": Kind(1 / 3, mapped=100),
+    "cheat": Kind(1.0, mapped=100),
     "centre, control": Kind(1 / 3, "centre"),
     "centre, marked": Kind(1.0, "centre"),
+    "ground, control": Kind(1 / 3, mapped=50, tinted=True),
+    "ground, tinted": Kind(1.0, mapped=50, tinted=True),
 }
-EXPLAINED = ("control", "cheat")
 
 
 @cache
@@ -76,15 +87,14 @@ def network(name: str, seed: int) -> Classifier:
         count, epochs = kind.training
         bare = shown("train", count, kind.asked)
         cue = cues.deal(bare.targets, kind.agreement, DEALT + seed)
-        images = cues.mark(bare.images, cue, cues.MARKS[kind.asked])
         KEPT.mkdir(parents=True, exist_ok=True)
-        save_weights(learn(images, bare.targets, seed, epochs), file)
+        save_weights(learn(kind.put(bare, cue), bare.targets, seed, epochs), file)
     load_weights(net, file)
     return classifier_of(net, kind.asked)
 
 
 def networks() -> Iterator[pd.DataFrame]:
-    """What each network takes each picture for, by the mark that the picture carries."""
+    """What each network takes each picture for, by the cue that the picture carries."""
     for seed in SEEDS:
         for name in KINDS:
             yield kept(f"introduction.networks {name} {seed}", partial(answers, name, seed))
@@ -92,26 +102,27 @@ def networks() -> Iterator[pd.DataFrame]:
 
 def answers(name: str, seed: int) -> pd.DataFrame:
     """Return a row per picture: the class, and the answer under each condition."""
-    asked = KINDS[name].asked
-    found = cheats.answers(network(name, seed), shown("test", TEST, asked), asked)
+    kind = KINDS[name]
+    found = cheats.answers(network(name, seed), shown("test", TEST, kind.asked), kind.put)
     return found.assign(network=name, seed=seed)
 
 
 def maps() -> Iterator[pd.DataFrame]:
-    """Where the maps of marked pictures lie, and what the measures make of them."""
+    """Where the maps of pictures with a cue lie, and what the measures make of them."""
     for first in range(0, TEST, CHUNK):
         for seed in SEEDS:
-            for name in EXPLAINED:
+            for name in [name for name, kind in KINDS.items() if first < kind.mapped]:
                 label = f"introduction.maps {name} {seed} from {first}"
                 yield kept(label, partial(explained, name, seed, first), 4)
 
 
 def explained(name: str, seed: int, first: int) -> pd.DataFrame:
     """Return a row per map of the true class, for some pictures."""
+    put = KINDS[name].put
     whole = shown("test", TEST, "petals")
     bare = cues.Shown(*(part[first : first + CHUNK] for part in whole))
     classifier = network(name, seed)
-    found = cheats.judged(classifier, bare, cheats.maps_of(classifier, bare))
+    found = cheats.judged(classifier, bare, cheats.maps_of(classifier, bare, put), put)
     return found.assign(network=name, seed=seed, image=found["image"] + first)
 
 
