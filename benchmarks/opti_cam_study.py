@@ -27,7 +27,8 @@ from xaibook.data import find_data
 from xaibook.flowers.dataset import Flowers
 from xaibook.flowers.trained import flower_classifier
 from xaicore.attribution import OptiCAM
-from xaicore.attribution.opticam import PRESETS, Network, Preset, Rows
+from xaicore.attribution.cone import Cone
+from xaicore.attribution.opticam import FAST, PAPER, Network, Preset, Rows
 from xaicore.classifier import Classifier, to_pixels
 from xaicore.metrics.faithfulness import average_drop, average_gain, average_increase, confidence
 from xaicore.pictures import pictures
@@ -38,12 +39,11 @@ SIDE = 224
 STANDARD_ERRORS = 1.96
 WEIGHTS = "resnet18_pqf_small.pt"
 
-PAPER, FAST = PRESETS["paper"], PRESETS["fast"]
 PLAIN = replace(PAPER, tolerance=0, half=True)
 DAMPING = 3
 
 
-def preset(settings: Preset) -> Callable[[Classifier], OptiCAM]:
+def preset(settings: Preset | Cone) -> Callable[[Classifier], OptiCAM]:
     """Return what makes the method with some settings."""
     return partial(OptiCAM, preset=settings)
 
@@ -51,8 +51,8 @@ def preset(settings: Preset) -> Callable[[Classifier], OptiCAM]:
 class Preconditioned(OptiCAM):
     """Takes out of the natural gradient what channels that look alike have in common."""
 
-    def _objective(self, network: Network, rows: Rows) -> tuple[Tensor, Tensor]:
-        value, direction = super()._objective(network, rows)
+    def _objective(self, network: Network, rows: Rows, natural: bool) -> tuple[Tensor, Tensor]:
+        value, direction = super()._objective(network, rows, natural)
         maps, weights = rows.features.flatten(2), rows.u.softmax(1)
         gram = maps @ maps.transpose(1, 2) * weights[:, None]
         size = gram.diagonal(dim1=1, dim2=2).sum(1)[:, None, None] / maps.shape[2]
