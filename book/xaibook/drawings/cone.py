@@ -34,7 +34,8 @@ def cone(channels: Tensor, start: Tensor, ahead: Tensor, metric: Tensor) -> Figu
         near = nearest(channels, ahead, weight)
         reach = (weight * (near - ahead).square()).sum()
         size = (2 * (reach / weight).sqrt()).tolist()
-        ax.add_patch(Ellipse(ahead.tolist(), *size, fill=False, edgecolor=colour, linewidth=1.2))
+        middle = float(ahead[0]), float(ahead[1])
+        ax.add_patch(Ellipse(middle, *size, fill=False, edgecolor=colour, linewidth=1.2))
         ax.plot(*near.tolist(), "o", color=colour, label=f"nearest by {name} measure")
     _arrow(ax, start, ahead, ADAM, "where the step leads")
     ax.plot(*start.tolist(), "s", color="0.2", label="map before the step")
@@ -54,5 +55,6 @@ def nearest(channels: Tensor, ahead: Tensor, metric: Tensor) -> Tensor:
 
 def _arrow(ax: Axes, start: Tensor, end: Tensor, colour: str, text: str) -> None:
     style = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0}
-    ax.annotate("", end.tolist(), start.tolist(), arrowprops=style)
-    ax.annotate(text, end.tolist(), (4, 3), textcoords="offset points", color=colour)
+    tip, foot = ((float(point[0]), float(point[1])) for point in (end, start))
+    ax.annotate("", tip, foot, arrowprops=style)
+    ax.annotate(text, tip, (4, 3), textcoords="offset points", color=colour)
