@@ -33,7 +33,7 @@ from xaicore.classifier import Classifier
 from xaicore.metrics import CausalProtocol
 
 FOLDER = Path(__file__).parent
-ROUNDS, STEPS, BATCH = 5, 14, 32
+ROUNDS, STEPS, BATCH = 4, 10, 32
 SEEDS = range(3)
 
 NETWORKS: dict[str, tuple[int, int, Callable[[], nn.Module]]] = {

@@ -107,8 +107,8 @@ CANDIDATES: dict[str, Make] = {
 """What is compared on flowers, the paper's preset first."""
 
 DEAR = {
-    "photographs": (*[*CANDIDATES][:7], "cone", "cone, 18 iterations", "cone, rate 0.2"),
-    "MobileNet-V2": ("paper", "fast", "cone", "cone, 18 iterations", "cone, rate 0.2"),
+    "photographs": (*[*CANDIDATES][:7], "cone"),
+    "MobileNet-V2": ("paper", "cone"),
 }
 """What is compared on photographs, by the name of the case."""
 
@@ -236,6 +236,9 @@ def main() -> None:
     for case in cases(chosen.flowers, chosen.photographs):
         found = study(case, known[known["images"] == case[0]])
         parts.append(found.assign(images=case[0]))
+        later = known[~known["images"].isin([part["images"].iloc[0] for part in parts])]
+        records = pd.concat([*parts, later], ignore_index=True)
+        records.to_csv(stored, index=False, float_format="%.5g")
         tables.append(
             f"## {case[0].capitalize()}, n = {len(case[2])}\n\n{markdown(HEADER, summary(found))}"
         )
@@ -244,8 +247,6 @@ def main() -> None:
     facts += f"- fast: {FAST}\n- cone: {CONE}\n\n"
     text = title + facts + "\n".join(tables)
     (chosen.output / "opti_cam_study.md").write_text(text, encoding="utf-8")
-    records = pd.concat(parts, ignore_index=True)
-    records.to_csv(stored, index=False, float_format="%.5g")
 
 
 def study(case: Case, known: pd.DataFrame) -> pd.DataFrame:
