@@ -28,6 +28,7 @@ from driver.data import look_beside
 from studies import (
     adversary,
     ca_stream,
+    cone,
     elsewhere,
     gradients_cifar,
     interpretable_gradients,
@@ -65,6 +66,7 @@ STUDIES = {f"opti_cam.{name}": study for name, study in opti_cam.STUDIES.items()
 STUDIES |= {f"opti_cam.{name}": study for name, study in transformers.STUDIES.items()}
 STUDIES |= {f"opti_cam.{name}": study for name, study in adversary.STUDIES.items()}
 STUDIES |= {f"opti_cam.{name}": study for name, study in transfer.STUDIES.items()}
+STUDIES |= {f"opti_cam.{name}": study for name, study in cone.STUDIES.items()}
 STUDIES |= {f"ca_stream.{name}": study for name, study in ca_stream.STUDIES.items()}
 FOUND = {f"vebi.{name}": study for name, study in elsewhere.STUDIES.items()}
 VEBI = {f"vebi.{name}": study for name, study in vebi.STUDIES.items()}

@@ -11,6 +11,7 @@ FLOORS = [
     {
         "classifier",
         "files",
+        "folding",
         "framing",
         "html",
         "masking",

@@ -12,6 +12,7 @@ from xaicore.evaluation.tables import summarize as summarize
 from xaicore.explanation import Explanation as Explanation
 from xaicore.explanation import explain_picture as explain_picture
 from xaicore.explanation import read_image as read_image
+from xaicore.folding import folded as folded
 from xaicore.interpretation.vebi import VEBI as VEBI
 from xaicore.masking import normalize as normalize
 from xaicore.masking import upsample as upsample

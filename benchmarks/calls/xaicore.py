@@ -5,6 +5,7 @@ from dataclasses import replace
 from unittest.mock import patch
 
 import numpy as np
+import torch
 
 from benchmarks.case import STEPS, Case, Part
 from benchmarks.workloads import OPTI_CAM_STEPS, STEPS_RUN
@@ -23,6 +24,7 @@ from xaicore.attribution import (
     explain_all,
 )
 from xaicore.classifier import Classifier
+from xaicore.folding import folded
 from xaicore.metrics import causal
 
 SIX = (GradCAM, CAM, GradCAMPlusPlus, XGradCAM, LayerCAM, HiResCAM)
@@ -48,6 +50,11 @@ def six_cams(case: Case) -> Callable[[], np.ndarray]:
 def score_cam(case: Case) -> Callable[[], np.ndarray]:
     """Score-CAM: softmax over channels of the logit, what a mask removes is the mean colour."""
     return _run(ScoreCAM, case, baseline="mean")
+
+
+def score_cam_folded(case: Case) -> Callable[[], np.ndarray]:
+    """Score-CAM through a network that was folded beforehand."""
+    return score_cam(folded_case(case))
 
 
 def ablation_cam(case: Case) -> Callable[[], np.ndarray]:
@@ -77,6 +84,11 @@ def opti_cam_fast(case: Case) -> Callable[[], np.ndarray]:
     return _run(OptiCAM, case, preset="fast")
 
 
+def opti_cam_cone(case: Case) -> Callable[[], np.ndarray]:
+    """Opti-CAM at its preset that climbs in the cone, the whole of it."""
+    return _run(OptiCAM, case, preset="cone")
+
+
 def opti_cam_float64(case: Case) -> Callable[[], np.ndarray]:
     """A few iterations of the paper's in float64, for the map."""
     case.net.double()
@@ -95,6 +107,28 @@ def insertion_deletion(case: Case) -> Callable[[], np.ndarray]:
         return np.array([causal.auc(curves.deletion).mean(), causal.auc(curves.insertion).mean()])
 
     return run
+
+
+def insertion_deletion_folded(case: Case) -> Callable[[], np.ndarray]:
+    """The same through a network that was folded beforehand."""
+    return insertion_deletion(folded_case(case))
+
+
+def insertion_deletion_bfloat16(case: Case) -> Callable[[], np.ndarray]:
+    """The same through a folded network in bfloat16."""
+    follow = insertion_deletion(folded_case(case))
+
+    def run() -> np.ndarray:
+        with torch.autocast("cpu", torch.bfloat16):
+            return follow()
+
+    return run
+
+
+def folded_case(case: Case) -> Case:
+    """Return the case with its network folded."""
+    light = folded(Classifier(case.net, layer=case.layer), case.images[:2])
+    return replace(case, net=light.net)
 
 
 def _run(method: type[Explainer], case: Case, **options: str | int) -> Callable[[], np.ndarray]:

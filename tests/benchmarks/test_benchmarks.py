@@ -12,7 +12,7 @@ from torch import nn
 from benchmarks import gradient_steps
 from benchmarks.case import Passes
 from benchmarks.checkouts import MODULE, VARIABLE, taking_part
-from benchmarks.opti_cam_study import CANDIDATES, summary
+from benchmarks.opti_cam_study import CANDIDATES, DEAR, summary
 from benchmarks.race import difference, rotated
 from benchmarks.report import aims_table, merged, ratio, verdict, workload_tables
 from benchmarks.workloads import AIMS, WORKLOADS, Aim, quick
@@ -171,8 +171,8 @@ def test_an_aim_whose_peers_are_absent_is_not_judged():
 def test_the_study_compares_with_the_paper_and_holds_the_preset():
     assert next(iter(CANDIDATES)) == "paper"
     settings = {name: make.keywords["preset"] for name, make in CANDIDATES.items()}
-    assert settings["paper"] == PRESETS["paper"]
-    assert settings["fast"] == PRESETS["fast"]
+    assert {name: settings[name] for name in PRESETS} == PRESETS
+    assert all(set(names) <= set(CANDIDATES) for names in DEAR.values())
 
 
 def test_the_study_says_how_much_of_the_papers_objective_is_reached():
@@ -185,6 +185,7 @@ def test_the_study_says_how_much_of_the_papers_objective_is_reached():
     ]
     paper, other = summary(pd.DataFrame(rows))
     assert paper[1:4] == ["12.00", "100.0", "100.0"]
+    assert (paper[8], other[8]) == ("100", "0")
     assert other[1:4] == ["11.00", "91.7", "87.5"]
     assert other[5] == "0.0 ± 0.0"
 

@@ -9,6 +9,9 @@ from torch import Tensor
 
 EPSILON = 1e-8
 
+FLAT = 1e-4
+"""What share of the longest column's length one must have to shape a map."""
+
 
 @dataclass(frozen=True)
 class Adam:
@@ -51,8 +54,15 @@ class Adam:
         if self.ahead:
             rate *= min(1, 2 * (self.steps - t + 1) / self.steps)
             mean = beta * first / (1 - beta ** (t + 1)) + (1 - beta) * gradient / (1 - beta**t)
-        deviation = (second / (1 - self.betas[1] ** t)).sqrt()
-        return rate * mean / (deviation + EPSILON)
+        return rate * mean / self.metric(t, second)
+
+    def metric(self, t: int, second: Tensor) -> Tensor:
+        r"""Return :math:`\sqrt{\hat v} + \epsilon`, by which step ``t`` is measured.
+
+        The step goes as far as a rise of :math:`\hat m \cdot \Delta u` is worth its length
+        :math:`\sum_p q_p\, \Delta u_p^2 / 2 \eta` in this metric :math:`q`.
+        """
+        return (second / (1 - self.betas[1] ** t)).sqrt() + EPSILON
 
 
 def natural_gradient(gradient: Tensor, weights: Tensor) -> Tensor:
@@ -74,3 +84,68 @@ def natural_gradient(gradient: Tensor, weights: Tensor) -> Tensor:
     centred = gradient - (weights * gradient).sum(1, keepdim=True)
     length = (weights * centred.square()).sum(1, keepdim=True).sqrt()
     return centred / torch.where(length > 0, length, 1)
+
+
+def project(
+    features: Tensor,
+    target: Tensor,
+    metric: Tensor,
+    weights: Tensor,
+    *,
+    rounds: int,
+    shifted: bool = True,
+) -> Tensor:
+    r"""Return the weights of the point of a cone that is nearest to a target, about.
+
+    .. math:: \arg\min_{w \ge 0}\, \min_b \sum_p q_p \Big(\sum_k w_k A_{kp} + b - z_p\Big)^2
+
+    These are non-negative least squares, by accelerated projected gradients on columns of length 1,
+    with a restart for each row by itself. Channels that are flat in the metric receive 0. Cost: 4 K
+    P multiplications a round and row; no pass. Sources: Beck and Teboulle, SIAM J. Imaging Sciences
+    2 (2009); O'Donoghue and Candès, Found. Comput. Math. 15 (2015).
+
+    Args:
+        features: the vectors :math:`A` that span the cone, ``(B, K, P)``.
+        target: :math:`z`, ``(B, P)``.
+        metric: :math:`q`, positive, ``(B, P)``.
+        weights: where the search starts, ``(B, K)``.
+        rounds: how many gradients are followed. Sixty come close; ten times as many are exact.
+        shifted: whether the constant :math:`b` is free, or 0.
+    """
+    share = metric / metric.sum(1, keepdim=True)
+    if shifted:
+        features = features - (share[:, None] * features).sum(2, keepdim=True)
+        target = target - (share * target).sum(1, keepdim=True)
+    columns, wanted = features * share.sqrt()[:, None], (target * share.sqrt())[:, None]
+    length = columns.norm(dim=2)[:, None]
+    alive = length > FLAT * length.amax(2, keepdim=True)
+    length = torch.where(alive, length, 1)
+    columns = columns * (alive / length).mT
+    rows = columns.mT.contiguous()
+    steepest = _largest(columns, rows)
+    found = weights[:, None] * length * alive
+    ahead, clock = found, torch.ones_like(steepest)
+    for _ in range(rounds):
+        stepped = (ahead - (ahead @ columns - wanted) @ rows / steepest).relu()
+        moved = stepped - found
+        over = ((ahead - stepped) * moved).sum(2, keepdim=True) > 0
+        clock = torch.where(over, 1, clock)
+        after = (1 + (1 + 4 * clock.square()).sqrt()) / 2
+        ahead = stepped + torch.where(over, 0, (clock - 1) / after) * moved
+        found, clock = stepped, after
+    return (found / length)[:, 0]
+
+
+def _largest(columns: Tensor, rows: Tensor) -> Tensor:
+    """Return a close upper bound of the largest eigenvalue of each Gram matrix, ``(B, 1, 1)``.
+
+    That is the root of degree 8 of the sum of the eigenvalues' powers of that degree.
+    """
+    small = columns @ rows if columns.shape[1] < columns.shape[2] else rows @ columns
+    scale = small.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
+    scale = torch.where(scale > 0, scale, 1)
+    power = small / scale
+    for _ in range(2):
+        power = power @ power
+    bound = scale * power.square().sum((1, 2), keepdim=True) ** (1 / 8)
+    return torch.where(bound > 0, bound, 1)

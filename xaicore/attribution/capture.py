@@ -110,26 +110,26 @@ def own(tensor: Tensor) -> Tensor:
 def frozen(
     classifier: Classifier,
     layout: torch.memory_format = torch.preserve_format,
-    precision: torch.dtype = torch.float32,
 ) -> Callable[[Tensor], Tensor]:
     """Return the classifier as a function of its images, its parameters held constant.
 
     No parameter takes part in the graph, so no gradient is computed for any, and the parameters'
-    own ``requires_grad`` and ``.grad`` are left alone.
+    own ``requires_grad`` and ``.grad`` are left alone. Inside autocast float32 filters are brought
+    to its precision here, once, which spares each call doing so.
 
     Args:
         classifier: the classifier.
         layout: how the filters lie in memory. Where many calls follow, a copy with channels last
             spares each of them making its own; the results are the same to within rounding.
-        precision: what float32 filters are brought to, once; calls inside autocast are then spared
-            doing so each time.
     """
+    device = classifier.mean.device.type
+    lower = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
 
     def constant(tensor: Tensor) -> Tensor:
         if tensor.ndim != 4:
             return own(tensor)
-        dtype = precision if tensor.dtype == torch.float32 else tensor.dtype
-        return own(tensor).to(dtype, memory_format=layout)
+        dtype = lower if tensor.dtype == torch.float32 else None
+        return own(tensor).to(dtype or tensor.dtype, memory_format=layout)
 
     state = {
         name: constant(tensor)
