@@ -30,11 +30,13 @@ from studies import (
     ca_stream,
     elsewhere,
     gradients_cifar,
+    gradients_seeds,
     interpretable_gradients,
     interpretation,
     opti_cam,
     shape_bias,
     silhouettes,
+    streams_cifar,
     surprises,
     transfer,
     transformers,
@@ -71,13 +73,15 @@ VEBI |= {f"vebi.{name}": study for name, study in interpretation.STUDIES.items()
 VEBI |= {f"vebi.{name}": study for name, study in surprises.STUDIES.items()}
 SHOWN = {"background.attention": transformers.attention}
 GRADIENTS = {f"gradients.{n}": study for n, study in interpretable_gradients.STUDIES.items()}
+POOLED = {f"ca_stream.{name}": study for name, study in streams_cifar.STUDIES.items()}
+SEEDED = {f"gradients.{name}": study for name, study in gradients_seeds.STUDIES.items()}
 TRANSLATED = {f"translation.{name}": study for name, study in translation.STUDIES.items()}
 TINTED = {f"translation.{name}": study for name, study in silhouettes.STUDIES.items()}
 TINTED |= {f"translation.{name}": study for name, study in shape_bias.STUDIES.items()}
 TRANSLATED |= TINTED
 CHEATING = {f"introduction.{name}": study for name, study in wrong_reason.STUDIES.items()}
 REAL = {f"gradients.{name}": study for name, study in gradients_cifar.STUDIES.items()}
-TOGETHER = VEBI | GRADIENTS | SHOWN | TRANSLATED | CHEATING | REAL
+TOGETHER = VEBI | GRADIENTS | SHOWN | TRANSLATED | CHEATING | REAL | SEEDED | POOLED
 
 
 def provenance(seconds: float) -> dict[str, object]:
@@ -187,6 +191,10 @@ def facts(name: str) -> dict[str, object]:
         return {"images": f"{interpretable_gradients.TEST} rendered flowers, test"}
     if name in TRANSLATED:
         return {"images": translation.IMAGES[short]}
+    if name in POOLED:
+        return {**streams_cifar.TOLD}
+    if name in SEEDED:
+        return {**gradients_seeds.TOLD}
     if name in REAL:
         return gradients_cifar.facts()
     if name in SHOWN:
@@ -209,6 +217,7 @@ def main() -> int:
             DRAWN,
             *FOUND,
             *REAL,
+            *POOLED,
             *TINTED,
             *SHOWN,
         ) or bool(study and study.photographs)
