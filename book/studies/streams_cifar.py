@@ -7,8 +7,9 @@ evenly and learns its last layer alike: as even attention asks nothing, it needs
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -70,7 +71,7 @@ def looked() -> Kept:
 
 
 @torch.no_grad()
-def _look(names: list) -> None:
+def _look(names: Sequence[Path]) -> None:
     """Write the features of all training images, and their classes last."""
     images, targets = read_cifar10(subjects.real_images() / ARCHIVE, {"train": TRAINING}).tensors
     stream = untrained("CA", 0)
@@ -105,6 +106,7 @@ def learnt(form: str, seen: Kept) -> list[CAStream]:
         return torch.stack([F.cross_entropy(net(look), targets) for net in nets]).sum()
 
     data = InMemory(seen, seen.targets, torch.device("cpu"))
+    subjects.KEPT.mkdir(parents=True, exist_ok=True)
     progress = subjects.KEPT / f"ca_stream.cifar10.{form}.{RECIPE.epochs}.pt"
     train(nn.ModuleList(s.net for s in streams), data, RECIPE, 0, loss, checkpoint=progress)
     say(f"CIFAR-10: streams, {form}")
@@ -114,7 +116,9 @@ def learnt(form: str, seen: Kept) -> list[CAStream]:
 def averaged(seen: Kept) -> Kept:
     """Return the averages of the last features, as maps of one position."""
     last = seen.features[-1]
-    means = [part.astype(np.float32).mean((2, 3), keepdims=True) for part in np.array_split(last, 50)]
+    means = [
+        part.astype(np.float32).mean((2, 3), keepdims=True) for part in np.array_split(last, 50)
+    ]
     return Kept([np.concatenate(means)], seen.targets)
 
 

@@ -3,6 +3,7 @@
 The public names are those of each file's ``__all__``.
 """
 
+from xaicore.metrics.additivity import *
 from xaicore.metrics.causal import *
 from xaicore.metrics.faithfulness import *
 from xaicore.metrics.imputation import *

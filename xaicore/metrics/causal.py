@@ -375,9 +375,7 @@ def _probabilities(
     return found.reshape(len(images), J)
 
 
-def _absent(
-    images: Tensor, baseline: str | Tensor, classifier: Classifier
-) -> tuple[Tensor, bool]:
+def _absent(images: Tensor, baseline: str | Tensor, classifier: Classifier) -> tuple[Tensor, bool]:
     """What stands where pixels are removed, and whether it is filled from what is shown."""
     imputed = isinstance(baseline, str) and baseline == LINEAR
     chosen = "mean" if imputed else baseline

@@ -1,4 +1,4 @@
-"""Removed pixels that are filled from their neighbours, against the solution of the dense system."""
+"""Removed pixels that are filled from their neighbours, against the dense system."""
 
 import numpy as np
 import pytest
