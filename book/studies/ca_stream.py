@@ -128,7 +128,7 @@ def teaching(subject: Subject, recipe: Recipe) -> Teaching:
 def pooling(subject: Subject) -> Iterator[pd.DataFrame]:
     """Average pooling, the paper's stream and its variants, and how even their attention is."""
     taught = teaching(subject, RECIPES["quick"])
-    yield _scored(subject, "GAP", CHEAP)
+    yield scored_maps(subject, "GAP", CHEAP)
     for variant in VARIANTS:
         yield _streamed(taught, variant, CHEAP)
 
@@ -212,7 +212,7 @@ def _seeded(
 ) -> Iterator[pd.DataFrame]:
     """Average pooling, and streams of several seeds beside one network."""
     taught = teaching(subject, RECIPES["quick"])
-    average = _scored(subject, "GAP", makers, protocol)
+    average = scored_maps(subject, "GAP", makers, protocol)
     for seed in seeds:
         again = replace(taught, subject=replace(subject, name=f"{subject.name}-seed{seed}"))
         yield average.assign(network=again.subject.name)
@@ -234,7 +234,7 @@ def _apart(subject: Subject) -> tuple[Dataset[Any], Dataset[Any]]:
     return Subset(every, range(first, middle)), Subset(every, range(middle, len(every)))
 
 
-def _scored(
+def scored_maps(
     subject: Subject,
     variant: str,
     makers: Mapping[str, Factory],
@@ -279,9 +279,9 @@ def _streamed(
     options = VARIANTS[variant] | more
     begun, first = untrained(taught.subject.classifier, **options)
     stream = taught.stream(**options)
-    table = _scored(replace(taught.subject, classifier=stream), variant, makers, protocol)
+    table = scored_maps(replace(taught.subject, classifier=stream), variant, makers, protocol)
     shown, alone = from_tap(taught.shown, first), table["method"] == "none"
-    found = _state(stream, shown) | {"initial entropy": _state(begun, shown)["entropy"]}
+    found = state_of(stream, shown) | {"initial entropy": state_of(begun, shown)["entropy"]}
     table.loc[alone, list(found)] = np.column_stack(list(found.values()))
     return table
 
@@ -318,7 +318,7 @@ def _length(attention: Tensor, maps: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _state(stream: CAStream, shown: Looks) -> dict[str, np.ndarray]:
+def state_of(stream: CAStream, shown: Looks) -> dict[str, np.ndarray]:
     """What the last attention of a stream is like, image by image.
 
     ``entropy`` is relative to that of uniform attention; ``room`` is what the softmax lets pass of

@@ -60,6 +60,16 @@ CARDS = {
         "−100 to 100 %",
         "take patches away where the picture is busiest",
     ),
+    "infidelity": Card(
+        "mean over sets of (β · lost S − lost p)²",
+        "0 to 100 %",
+        "be even: half of everything loses about the same each time",
+    ),
+    "sensitivity-n": Card(
+        "correlation of lost S and lost p over sets",
+        "−100 to 100 %",
+        "find the object",
+    ),
     "MS": Card("max ‖S′ − S‖ / ‖S‖ over small noise", "0 and up", "be constant"),
     "ADCC": Card(
         "harmonic mean of coherency, 1 − complexity, 1 − AD",

@@ -59,9 +59,10 @@ def evaluate(
     A method that fails alike for the first three images is given up: its records say why.
 
     Cost: one forward per image, shared by all; that of the methods; per map one forward for AD, AI
-    and AG, 2 (n - 1) for both curves of n steps, 10 for AOPC, one for SM, two and a map for ADCC,
-    eleven maps for MS, one of each judge for transfer, which sees each image once besides. Memory
-    does not depend on the number of images, but for what is returned.
+    and AG, 2 (n - 1) for both curves of n steps, 10 for AOPC, 50 for infidelity and for
+    sensitivity-n, one for SM, two and a map for ADCC, eleven maps for MS, one of each judge for
+    transfer, which sees each image once besides. Memory does not depend on the number of images,
+    but for what is returned.
 
     Args:
         classifier: the classifier that is explained, in evaluation mode.

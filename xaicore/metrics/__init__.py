@@ -3,8 +3,10 @@
 The public names are those of each file's ``__all__``.
 """
 
+from xaicore.metrics.additivity import *
 from xaicore.metrics.causal import *
 from xaicore.metrics.faithfulness import *
+from xaicore.metrics.imputation import *
 from xaicore.metrics.localization import *
 from xaicore.metrics.measures import *
 from xaicore.metrics.randomization import *

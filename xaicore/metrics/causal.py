@@ -7,7 +7,8 @@ curve is
 
 Insertion (higher is better) starts from a blurred image and restores its pixels, deletion (lower is
 better) starts from the image and removes them, both in order of decreasing saliency. Petsiuk et
-al., RISE, BMVC 2018. AOPC: Samek et al., TNNLS 2017.
+al., RISE, BMVC 2018. AOPC: Samek et al., TNNLS 2017. Removed pixels may be filled from those that
+are shown, as ROAD does: Rong et al., ICML 2022.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from xaicore.attribution.explainer import check_batch_size, check_inputs, resolv
 from xaicore.classifier import Classifier
 from xaicore.masking import removed
 from xaicore.metrics.faithfulness import check_maps
+from xaicore.metrics.imputation import impute
 
 __all__ = [
     "CAUSAL_PROTOCOLS",
@@ -41,6 +43,9 @@ __all__ = [
 PATCH = 14
 """Side of an AOPC patch, in pixels of a 224-pixel image."""
 
+LINEAR = "linear"
+"""The removal that depends on what is shown: ``imputation.impute``."""
+
 
 @dataclass(frozen=True)
 class CausalProtocol:
@@ -52,7 +57,9 @@ class CausalProtocol:
         blur: kernel size and sigma of the blur that insertion starts from, in pixels of a 224-pixel
             image; both scale with the shorter side, the kernel is at least 3 wide. ``None``:
             insertion starts from removed pixels, as deletion ends.
-        removed: what deletion leaves: ``"black"``, ``"mean"``, ``"blur"`` or pixels.
+        removed: what deletion leaves: ``"black"``, ``"mean"``, ``"blur"`` or pixels; or
+            ``"linear"``: removed pixels are filled from those that are shown, by ``impute``, and
+            the mean colour stands where none is.
 
     Raises:
         ValueError: ``steps`` is not positive, or the blur is not a kernel size and a sigma.
@@ -97,6 +104,8 @@ class CurveEnds(NamedTuple):
         p_image: the probability of the class on the image, float64 ``(B,)``, on the CPU.
         p_start: the same on ``start``.
         p_removed: the same on ``removed``.
+        imputed: whether pixels that lack are filled from those that are shown, while any are: by
+            insertion, by deletion.
     """
 
     steps: int
@@ -106,6 +115,7 @@ class CurveEnds(NamedTuple):
     p_image: Tensor
     p_start: Tensor
     p_removed: Tensor
+    imputed: tuple[bool, bool] = (False, False)
 
 
 class CausalCurves(NamedTuple):
@@ -189,7 +199,7 @@ def curve_ends(
     if logits is None:
         logits = _logits(classifier, images, batch_size)
     classes = resolve_targets(checked, logits)
-    absent = removed(images, protocol.removed, classifier.mean)
+    absent, imputed = _absent(images, protocol.removed, classifier)
     absent = absent.expand(1 if absent.ndim < 4 else len(absent), *images.shape[1:])
     p_removed = _spread(classifier, _logits(classifier, absent, batch_size), classes)
     absent = absent.expand_as(images)
@@ -197,9 +207,9 @@ def curve_ends(
     if protocol.blur is not None:
         start = _blur(images, classifier.mean, *protocol.blur)
         p_start = classifier.probability(_logits(classifier, start, batch_size), classes)
-    return CurveEnds(
-        steps, classes, start, absent, classifier.probability(logits, classes), p_start, p_removed
-    )
+    p = classifier.probability(logits, classes)
+    filled = imputed and protocol.blur is None, imputed
+    return CurveEnds(steps, classes, start, absent, p, p_start, p_removed, filled)
 
 
 @torch.no_grad()
@@ -240,9 +250,10 @@ def causal_curves(
     counts = (torch.arange(1, n, device=images.device) * (H * W) // n).repeat(2)
     inserting = torch.arange(2 * (n - 1), device=images.device) < n - 1
     ranks = _ranks(maps.to(images.device))
+    filled = torch.tensor(ends.imputed).repeat_interleave(n - 1)
     absent = ends.start, ends.removed
     inner = _probabilities(
-        classifier, images, ranks, counts, inserting, absent, ends.targets, batch_size
+        classifier, images, ranks, counts, inserting, absent, filled, ends.targets, batch_size
     )
     first, last = (ends.p_start, ends.p_image), (ends.p_image, ends.p_removed)
     insertion, deletion = (
@@ -293,7 +304,8 @@ def aopc(
         regions: the number of patches removed, L.
         patch: side of a patch in pixels. ``None``: 14 pixels of a 224-pixel image, scaled with the
             shorter side.
-        baseline: what replaces a patch: ``"black"``, ``"mean"``, ``"blur"`` or pixels.
+        baseline: what replaces a patch: ``"black"``, ``"mean"``, ``"blur"``, ``"linear"`` or
+            pixels.
         batch_size: masked images in one forward.
 
     Returns:
@@ -315,12 +327,14 @@ def aopc(
     logits = _logits(classifier, images, batch_size)
     classes = resolve_targets(checked, logits)
     p = classifier.probability(logits, classes)
-    absent = removed(images, baseline, classifier.mean).expand_as(images)
+    absent, imputed = _absent(images, baseline, classifier)
+    absent = absent.expand_as(images)
     counts = torch.arange(1, regions + 1, device=images.device)
     deleting = torch.zeros_like(counts, dtype=torch.bool)
     ranks = _patch_ranks(maps.to(images.device), side)
+    filled = deleting | imputed
     curve = _probabilities(
-        classifier, images, ranks, counts, deleting, (absent, absent), classes, batch_size
+        classifier, images, ranks, counts, deleting, (absent, absent), filled, classes, batch_size
     )
     return (p[:, None] - curve).sum(1) / (regions + 1)
 
@@ -332,13 +346,15 @@ def _probabilities(
     counts: Tensor,
     inserting: Tensor,
     absent: tuple[Tensor, Tensor],
+    filled: Tensor,
     targets: Tensor,
     batch_size: int,
 ) -> Tensor:
     """The probability on each image after each of J jobs, ``(B, J)``.
 
     Job j shows the pixels of rank below ``counts[j]`` on the first of ``absent`` if
-    ``inserting[j]``, else it hides them behind the second.
+    ``inserting[j]``, else it hides them behind the second; if ``filled[j]``, what is hidden is
+    filled from what is shown, beginning there.
     """
     network = frozen(classifier, torch.channels_last)
     J, (start, end) = len(counts), absent
@@ -351,9 +367,19 @@ def _probabilities(
         shown = (ranks[b] < counts[j][:, None, None, None]) == insert
         missing = torch.where(insert, start[b], end[b])
         masked = torch.where(shown, images[b], missing)
+        linear = filled[j]
+        if linear.any():
+            masked[linear] = impute(images[b][linear], shown[linear], missing[linear])
         logits = network(masked.contiguous(memory_format=torch.channels_last))
         found[begin : begin + len(job)] = classifier.probability(logits, targets[b])
     return found.reshape(len(images), J)
+
+
+def _absent(images: Tensor, baseline: str | Tensor, classifier: Classifier) -> tuple[Tensor, bool]:
+    """What stands where pixels are removed, and whether it is filled from what is shown."""
+    imputed = isinstance(baseline, str) and baseline == LINEAR
+    chosen = "mean" if imputed else baseline
+    return removed(images, chosen, classifier.mean), imputed
 
 
 def _ranks(maps: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 from xaicore.attribution.explainer import Explainer
 from xaicore.classifier import Classifier, hint
 from xaicore.masking import mask, removed
+from xaicore.metrics.additivity import infidelity, sensitivity_n
 from xaicore.metrics.causal import (
     CausalCurves,
     CausalProtocol,
@@ -314,6 +315,20 @@ def _patches(case: Case) -> Tensor:
     )
 
 
+def _infidelity(case: Case) -> Tensor:
+    return _asked_of_sets(infidelity, case)
+
+
+def _sensitivity_n(case: Case) -> Tensor:
+    return _asked_of_sets(sensitivity_n, case)
+
+
+def _asked_of_sets(measure: Callable[..., Tensor], case: Case) -> Tensor:
+    seen = case.seen
+    settings = {"baseline": seen.baseline, "batch_size": seen.passed}
+    return measure(seen.classifier, seen.images, case.maps, seen.targets, **settings)
+
+
 def _crops(case: Case) -> Tensor:
     seen = case.seen
     return saliency_metric(seen.classifier, seen.images, case.maps, seen.targets)
@@ -345,6 +360,8 @@ MEASURES = table(
     Measure("RMA", "↑", lambda case: relevance_mass_accuracy(case.maps, case.mask), MASKS, MASKS),
     Measure("RRA", "↑", lambda case: relevance_rank_accuracy(case.maps, case.mask), MASKS, MASKS),
     Measure("AOPC", "↑", _patches, NETWORK),
+    Measure("infidelity", "↓", _infidelity, NETWORK),
+    Measure("sensitivity-n", "↑", _sensitivity_n, NETWORK),
     Measure("MS", "↓", _sensitivity, EXPLAINER, unit=RATIO),
     Measure("ADCC", "↑", _consistency, EXPLAINER),
     Measure("transfer", "↑", _transfer, JUDGES, JUDGES, partial=True),
@@ -367,6 +384,8 @@ ASKS = {
     "RMA": "how much of the map lies in the mask",
     "RRA": "how many of the highest pixels lie in the mask",
     "AOPC": "how far the probability falls as patches are removed",
+    "infidelity": "how far lost saliency is from lost probability, squared",
+    "sensitivity-n": "whether what is lost of the map goes with what is lost of the class",
     "MS": "how far the map moves when the image hardly does",
     "ADCC": "whether the map is faithful, coherent and simple at once",
     "transfer": "how much of the gain networks see that did not make the map",

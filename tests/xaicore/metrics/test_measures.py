@@ -71,7 +71,7 @@ def test_what_is_given_decides_what_is_measured_unasked() -> None:
     assert usual(MASKS) == ("AD", "AG", "AI", "IoU-AUC", "RMA", "RRA")
     assert usual(JUDGES) == ("AD", "AG", "AI", "transfer")
     on_request = set(MEASURES) - set(usual(CURVES, BOXES, MASKS, JUDGES))
-    assert on_request == {"AOPC", "MS", "ADCC"}
+    assert on_request == {"AOPC", "infidelity", "sensitivity-n", "MS", "ADCC"}
 
 
 def test_every_row_is_whole() -> None:
