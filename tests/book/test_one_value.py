@@ -23,7 +23,6 @@ SAME = {
     "flowers": [*FLOWERS, "opti_cam.baselines", "opti_cam.rectifier"],
     "photographs": [
         "benchmark.resnet18",
-        "benchmark.squeezenet1_0",
         "opti_cam.photographs",
         "opti_cam.real",
         "opti_cam.rectifier",
