@@ -1,16 +1,15 @@
 """Draw the rooms of the package as its imports have them, and list them."""
 
 import ast
+import re
 from collections.abc import Iterator
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 
-import pandas as pd
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
-
-from xaicore.html import table
 
 PACKAGE = "xaicore"
 OUTSIDE = {"__init__", "__main__"}
@@ -107,15 +106,22 @@ def _box(room: Room, x: int, y: int) -> str:
 
 def listing(stack: list[list[Room]]) -> str:
     """Return the rooms as a table, from the top floor down."""
-    rooms = [room for rooms in reversed(stack) for room in rooms]
-    frame = pd.DataFrame(
-        {
-            "room": [room.name for room in rooms],
-            "what it is for": [room.purpose.replace("``", "") for room in rooms],
-            "lines": [room.lines for room in rooms],
-        }
+    rows = "".join(
+        f'<tr><th scope="row"><code>{room.name}</code></th><td>{_typeset(room.purpose)}</td>'
+        f'<td class="number">{room.lines}</td></tr>'
+        for rooms in reversed(stack)
+        for room in rooms
     )
-    return table(frame, "rooms", "The rooms, from the top floor down.").html
+    return (
+        '<div class="xc-table"><div class="xc-scroll" tabindex="0" role="region" '
+        'aria-label="The rooms"><table><thead><tr><th scope="col">room</th>'
+        '<th scope="col">what it is for</th><th scope="col" class="number">lines</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div></div>"
+    )
+
+
+def _typeset(text: str) -> str:
+    return re.sub(r"``(.+?)``", r"<code>\1</code>", escape(text))
 
 
 class Rooms(Directive):

@@ -71,6 +71,10 @@ class _ReportingEngine(NBClientEngine):
         return super().execute_managed_notebook(nb_man, kernel_name, **options)
 
 
+STARTING = 600
+"""Seconds that a kernel may take to start, on a machine that does much else."""
+
+
 def run_chapter(run: Run, parameters: dict[str, object]) -> tuple[NotebookNode, float]:
     """Run a chapter's source notebook in its own folder.
 
@@ -111,6 +115,7 @@ def run_chapter(run: Run, parameters: dict[str, object]) -> tuple[NotebookNode, 
                 language="python",
                 cwd=chapter.root / SOURCES,
                 progress_bar=False,
+                start_timeout=STARTING,
                 report=report,
                 coalesce_streams=True,
                 extra_arguments=["--IPKernelApp.log_level=50"],

@@ -8,6 +8,7 @@ import pytest
 
 from driver.chapter import chapters
 from driver.reading import page as read_page
+from driver.rules import CONSULTED
 
 ROOT = Path(__file__).parents[2]
 TRIED = {
@@ -39,7 +40,7 @@ def test_what_is_unknown_is_found():
 
 def test_every_framed_chapter_has_one():
     framed = {chapter.name for chapter in chapters(ROOT) if read_page(chapter.source).framed}
-    assert framed <= set(TRIED)
+    assert framed - {*CONSULTED} <= set(TRIED)
 
 
 @pytest.mark.parametrize("name", TRIED)
