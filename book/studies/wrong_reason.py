@@ -63,8 +63,8 @@ class Kind:
 
 
 KINDS = {
-    "control": Kind(1 / 3, mapped=100),
-    "cheat": Kind(1.0, mapped=100),
+    "control": Kind(1 / 3, mapped=200),
+    "cheat": Kind(1.0, mapped=200),
     "centre, control": Kind(1 / 3, "centre"),
     "centre, marked": Kind(1.0, "centre"),
     "ground, control": Kind(1 / 3, mapped=50, tinted=True),
