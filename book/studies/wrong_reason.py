@@ -32,7 +32,10 @@ DEALT = 1000
 CHUNK = 50
 """Pictures after which maps are put on disk."""
 
-TOLD = {"images": f"the first {TEST} test flowers, without the rival flower"}
+TOLD = {
+    "images": f"test flowers without the rival flower: answers to the first {TEST}, maps of the "
+    "first 200, of the first 50 where the ground is tinted"
+}
 
 
 @dataclass(frozen=True)
