@@ -33,8 +33,8 @@ CHUNK = 50
 """Pictures after which maps are put on disk."""
 
 TOLD = {
-    "images": f"test flowers without the rival flower: answers to the first {TEST}, maps of the "
-    "first 200, of the first 50 where the ground is tinted"
+    "images": f"the first {TEST} test flowers without the rival flower; maps where the ground is "
+    "tinted: of the first 50"
 }
 
 
@@ -66,8 +66,8 @@ class Kind:
 
 
 KINDS = {
-    "control": Kind(1 / 3, mapped=200),
-    "cheat": Kind(1.0, mapped=200),
+    "control": Kind(1 / 3, mapped=400),
+    "cheat": Kind(1.0, mapped=400),
     "centre, control": Kind(1 / 3, "centre"),
     "centre, marked": Kind(1.0, "centre"),
     "ground, control": Kind(1 / 3, mapped=50, tinted=True),
