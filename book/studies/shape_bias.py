@@ -37,7 +37,7 @@ DRAWINGS = ("edges", "filled-silhouettes")
 LIKE = 10
 """Silhouettes of each category."""
 
-EXPLAINED = 60
+EXPLAINED = 40
 """Pictures, at most, of which there are maps."""
 
 BATCH = 20

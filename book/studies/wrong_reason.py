@@ -32,7 +32,10 @@ DEALT = 1000
 CHUNK = 50
 """Pictures after which maps are put on disk."""
 
-TOLD = {"images": f"the first {TEST} test flowers, without the rival flower"}
+TOLD = {
+    "images": f"the first {TEST} test flowers without the rival flower; maps where the ground is "
+    "tinted: of the first 50"
+}
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,8 @@ class Kind:
 
 
 KINDS = {
-    "control": Kind(1 / 3, mapped=100),
-    "cheat": Kind(1.0, mapped=100),
+    "control": Kind(1 / 3, mapped=400),
+    "cheat": Kind(1.0, mapped=400),
     "centre, control": Kind(1 / 3, "centre"),
     "centre, marked": Kind(1.0, "centre"),
     "ground, control": Kind(1 / 3, mapped=50, tinted=True),
