@@ -117,7 +117,9 @@ def links(app: Sphinx, docname: str, name: str) -> str:
     board, count = "", 0
     for page, found in rows(app)[name].items():
         address = app.builder.get_relative_uri(docname, page)
-        linked = [_link(f"{address}#{place}", number or "without a number") for number, place in found]
+        linked = [
+            _link(f"{address}#{place}", number or "without number") for number, place in found
+        ]
         title = escape(app.env.titles[page].astext())
         lines.append(f"<li>Table{'s' * (len(found) > 1)} {', '.join(linked)} ({title})</li>")
         count += len(found)
