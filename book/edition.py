@@ -35,10 +35,8 @@ WIDTH = 718
 """Of what is printed on a sheet, in pixels of a page: A4 without its margins."""
 FIT = """() => {
   for (const box of document.querySelectorAll('.xc-scroll, .xc-scrolled, .cell_output')) {
-    const wide = box.querySelector('table, svg');
-    if (wide && wide.scrollWidth > box.clientWidth) {
-      wide.style.zoom = box.clientWidth / wide.scrollWidth;
-    }
+    const wide = box.querySelector('table, svg'), room = 0.96 * box.clientWidth;
+    if (wide && wide.scrollWidth > room) wide.style.zoom = room / wide.scrollWidth;
   }
 }"""
 """Nothing can be scrolled on paper: what is wider is drawn smaller."""

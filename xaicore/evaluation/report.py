@@ -22,7 +22,8 @@ STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { line-height: 1.2; text-wrap: balance; }
-h2 { margin-top: 2.2rem; }
+h2 { margin: 2.2rem 0 0; }
+th { white-space: nowrap; }
 table { border-collapse: collapse; margin: 1rem 0 0.3rem; }
 caption { text-align: left; padding-bottom: 0.4rem; max-width: calc(100vw - 2rem); }
 th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid #8886; text-align: left; }
@@ -39,6 +40,7 @@ img { max-width: 100%; background: white; }
 @media (max-width: 40rem) {
   body { margin: 1rem auto; }
   th, td { padding: 0.25rem 0.4rem; }
+  th[scope=row] { white-space: normal; }
   .xc-scrolled img { max-width: none; width: var(--legible); min-width: 100%; }
 }
 @media print {
@@ -46,6 +48,7 @@ img { max-width: 100%; background: white; }
   body { max-width: none; font-size: 11pt; }
   .xc-csv { display: none; }
   .xc-scroll, .xc-scrolled { overflow: visible; }
+  .xc-scrolled img { width: auto; min-width: 0; max-width: 100%; max-height: 235mm; }
   table { font-size: 0.8em; }
   figure, tr { break-inside: avoid; }
   h2, caption { break-after: avoid; }
@@ -106,14 +109,14 @@ def _written(found: Findings, folder: Path, sheet: Figure | None) -> list[Path]:
 
 def bars(found: Findings) -> Figure:
     """Draw the mean of every metric for every method."""
-    metrics = list(found.summarized.index.unique("metric"))
-    methods = len(found.summarized.index.unique("method"))
+    metrics = list(found.intervals.index.unique("metric"))
+    methods = len(found.intervals.index.unique("method"))
     columns, rows = min(ABREAST, len(metrics)), -(-len(metrics) // ABREAST)
     size = (3.2 * columns + 1.5, (0.32 * methods + 1.0) * rows)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
     for metric, ax in zip(metrics, axes, strict=False):
-        plot.intervals(found.summarized, ax, metric, heading(metric))
+        plot.intervals(found.intervals, ax, metric, heading(metric))
     for ax in axes[len(metrics) :]:
         ax.remove()
     return figure
