@@ -242,7 +242,8 @@ def intervals(
         ax.barh(position, row["mean"], color=shades.get(method, OTHER), height=0.62)
         ends = row.get("half_width")
         if ends is None:
-            ends = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
+            sides = row["mean"] - row["low"], row["high"] - row["mean"]
+            ends = [[max(0.0, side)] for side in sides]  # rounding may put one below zero
         ax.errorbar(row["mean"], position, xerr=ends, color="black", capsize=3)
     ax.set(
         yticks=range(len(table)),
