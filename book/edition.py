@@ -31,6 +31,16 @@ a { display: flex; color: inherit; text-decoration: none; } a span { margin-left
 </style><h1>%(title)s</h1><p>%(author)s</p><h2>Contents</h2>%(lines)s</html>"""
 OPEN = "document.querySelectorAll('details:not(.hide)').forEach(fold => { fold.open = true; })"
 
+WIDTH = 718
+"""Of what is printed on a sheet, in pixels of a page: A4 without its margins."""
+FIT = """() => {
+  for (const box of document.querySelectorAll('.xc-scroll, .xc-scrolled, .cell_output')) {
+    const wide = box.querySelector('table, svg'), room = 0.96 * box.clientWidth;
+    if (wide && wide.scrollWidth > room) wide.style.zoom = room / wide.scrollWidth;
+  }
+}"""
+"""Nothing can be scrolled on paper: what is wider is drawn smaller."""
+
 
 def main() -> int:
     """Print ``_build/html`` into ``_build/book.pdf`` and return the exit code."""
@@ -108,10 +118,12 @@ def print_page(browser: Browser, source: Path, target: Path, done: int = 0) -> s
         target: the PDF to write.
         done: how many sheets stand before its first.
     """
-    page = browser.new_page(color_scheme="light")
+    page = browser.new_page(color_scheme="light", viewport={"width": WIDTH, "height": 1000})
+    page.emulate_media(media="print")
     page.goto(source.as_uri(), wait_until="load")
     page.evaluate("async () => { await window.MathJax?.startup?.promise; }")
     page.evaluate(OPEN)
+    page.evaluate(FIT)
     title = str(page.evaluate("document.querySelector('h1').firstChild.textContent")).strip()
     page.add_style_tag(content=SHEET % (FOOT % title.replace("'", "\\2019 "), done))
     page.pdf(path=target, print_background=True, prefer_css_page_size=True)

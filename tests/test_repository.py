@@ -102,6 +102,8 @@ def test_addresses_agree(root, project):
     assert config["repository"] == {"url": REPOSITORY, "branch": "main"}
     assert project["project"]["urls"]["Repository"] == REPOSITORY
     assert citation["repository-code"] == REPOSITORY
+    owner, name = REPOSITORY.split("/")[-2:]
+    assert f"(https://{owner}.github.io/{name}/)" in (root / "README.md").read_text()
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
         install = next(cell.source for cell in cells if cell.cell_type == "code")

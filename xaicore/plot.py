@@ -230,7 +230,8 @@ def intervals(
     """Draw the mean of a metric for each method, with its 95 % interval.
 
     Args:
-        summary: the table of ``evaluation.summarize``, by method.
+        summary: the table of ``evaluation.summarize``, by method; or one with ``low`` and ``high``,
+            the ends of the intervals, in the place of ``half_width``.
         ax: the axes to draw on.
         metric: the metric's name in the table.
         label: the axis label; the metric's name by default.
@@ -239,7 +240,11 @@ def intervals(
     table, written, shades = summary.xs(metric, level="metric"), labels(), palette or colors()
     for position, (method, row) in enumerate(table.iterrows()):
         ax.barh(position, row["mean"], color=shades.get(method, OTHER), height=0.62)
-        ax.errorbar(row["mean"], position, xerr=row["half_width"], color="black", capsize=3)
+        ends = row.get("half_width")
+        if ends is None:
+            sides = row["mean"] - row["low"], row["high"] - row["mean"]
+            ends = [[max(0.0, side)] for side in sides]  # rounding may put one below zero
+        ax.errorbar(row["mean"], position, xerr=ends, color="black", capsize=3)
     ax.set(
         yticks=range(len(table)),
         yticklabels=[written.get(method, method) for method in table.index],

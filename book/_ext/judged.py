@@ -117,15 +117,17 @@ def links(app: Sphinx, docname: str, name: str) -> str:
     board, count = "", 0
     for page, found in rows(app)[name].items():
         address = app.builder.get_relative_uri(docname, page)
-        linked = [_link(f"{address}#{place}", number or "a table") for number, place in found]
+        linked = [
+            _link(f"{address}#{place}", number or "without number") for number, place in found
+        ]
         title = escape(app.env.titles[page].astext())
-        lines.append(f"<li>Rows in {title}: {', '.join(linked)}</li>")
+        lines.append(f"<li>Table{'s' * (len(found) > 1)} {', '.join(linked)} ({title})</li>")
         count += len(found)
         if anchor(BOARD, name) in (place for _, place in found):
-            board = _link(f"{address}#{anchor(BOARD, name)}", "Its row of the leaderboard") + "; "
+            board = _link(f"{address}#{anchor(BOARD, name)}", "Its row of the leaderboard")
     said = f"{len(own)} claim{'s' * (len(own) != 1)} of the papers, {count} rows of tables"
     return (
-        f'<div class="xc-judged"><p>{board}its claims and other rows:</p>'
+        f'<div class="xc-judged"><p>{board}</p>'
         f"<details><summary>{said}</summary><ul>{''.join(lines)}</ul></details></div>"
     )
 

@@ -3,6 +3,8 @@
 import importlib
 import inspect
 import re
+from os.path import normpath
+from pathlib import Path
 
 import pytest
 
@@ -108,10 +110,10 @@ def test_the_help_of_every_command_is_shown(pages, site, command):
 def methods(pages, site) -> dict[str, object]:
     """Return the section of each method of the reference, by its name on the command line."""
     page = pages[site / "book" / "reference" / "methods.html"]
-    return {
-        name: page.select_one(f"#method-{name.replace('++', '-plus-plus')}").find_parent("section")
-        for name in xc.METHODS
+    places = {
+        name: page.find(id=f"method-{name.replace('++', '-plus-plus')}") for name in xc.METHODS
     }
+    return {name: place.find_next("h3").find_parent("section") for name, place in places.items()}
 
 
 def test_a_method_leads_to_the_claims_that_compare_it(methods):
@@ -129,7 +131,7 @@ def test_a_method_leads_to_its_rows(methods, pages, site):
         assert len(rows) > 3, name
         for link in rows:
             path, _, anchor = link["href"].partition("#")
-            row = pages[site / "book" / "reference" / path].find(id=anchor)
+            row = pages[Path(normpath(site / "book" / "reference" / path))].find(id=anchor)
             assert row.name == "tr"
             assert xc.METHODS[name].label in [
                 cell.get_text() for cell in row.find_all(["th", "td"])

@@ -79,7 +79,7 @@ def evaluate(
         batch_size: images explained at once; ``None`` halves it until a first batch fits into the
             memory, and stays with that.
         curves: the protocol of insertion and deletion, which follow the predicted class; by
-            default ``"paper"``, if they are asked for.
+            default ``"paper"``, if they are asked for. With ``out`` they are kept for the report.
         judges: networks that did not make the maps, by name, in evaluation mode: what share of a
             map's gain do they see? Their classes must mean the same. Each normalises images itself
             and gets them in the size that its ``transform`` makes, if it makes one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
@@ -21,22 +22,34 @@ STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { line-height: 1.2; text-wrap: balance; }
-h2 { margin-top: 2.2rem; }
+h2 { margin: 2.2rem 0 0; }
+th { white-space: nowrap; }
 table { border-collapse: collapse; margin: 1rem 0 0.3rem; }
-caption { text-align: left; padding-bottom: 0.4rem; }
+caption { text-align: left; padding-bottom: 0.4rem; max-width: calc(100vw - 2rem); }
 th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid #8886; text-align: left; }
-td { font-variant-numeric: tabular-nums; }
+td { font-variant-numeric: tabular-nums; white-space: nowrap; }
+th[scope=row] { position: sticky; left: 0; background: Canvas; }
+#key td:nth-child(2) { white-space: normal; min-width: 11rem; }
+#failures :is(th, td) { white-space: normal; }
 code { overflow-wrap: anywhere; }
 .number { text-align: right; }
 .xc-scroll { overflow-x: auto; }
 figure { margin: 1.5rem 0; overflow-x: auto; }
 img { max-width: 100%; background: white; }
-@media (max-width: 30rem) { body { margin: 1rem auto; } th, td { padding: 0.25rem 0.4rem; } }
+.xc-scrolled { overflow-x: auto; }
+@media (max-width: 40rem) {
+  body { margin: 1rem auto; }
+  th, td { padding: 0.25rem 0.4rem; }
+  th[scope=row] { white-space: normal; }
+  .xc-scrolled img { max-width: none; width: var(--legible); min-width: 100%; }
+}
 @media print {
   :root { color-scheme: light; }
   body { max-width: none; font-size: 11pt; }
   .xc-csv { display: none; }
-  .xc-scroll { overflow: visible; }
+  .xc-scroll, .xc-scrolled { overflow: visible; }
+  .xc-scrolled img { width: auto; min-width: 0; max-width: 100%; max-height: 235mm; }
+  table { font-size: 0.8em; }
   figure, tr { break-inside: avoid; }
   h2, caption { break-after: avoid; }
 }
@@ -96,14 +109,14 @@ def _written(found: Findings, folder: Path, sheet: Figure | None) -> list[Path]:
 
 def bars(found: Findings) -> Figure:
     """Draw the mean of every metric for every method."""
-    metrics = list(found.summarized.index.unique("metric"))
-    methods = len(found.summarized.index.unique("method"))
+    metrics = list(found.intervals.index.unique("metric"))
+    methods = len(found.intervals.index.unique("method"))
     columns, rows = min(ABREAST, len(metrics)), -(-len(metrics) // ABREAST)
     size = (3.2 * columns + 1.5, (0.32 * methods + 1.0) * rows)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
     for metric, ax in zip(metrics, axes, strict=False):
-        plot.intervals(found.summarized, ax, metric, heading(metric))
+        plot.intervals(found.intervals, ax, metric, heading(metric))
     for ax in axes[len(metrics) :]:
         ax.remove()
     return figure
@@ -183,12 +196,14 @@ def page(found: Findings, sheet: Figure | None = None) -> str:
 def body(found: Findings, sheet: Figure | None = None) -> str:
     """Return what stands on the page."""
     used = "; ".join(f"{name} {number}" for name, number in found.manifest["versions"].items())
+    program, *given = shlex.split(found.manifest["command"])
+    remarks = (remark[:1].upper() + remark[1:] for remark in found.remarks)
     return (
         f"<h1>{escape(found.title)}</h1>\n<p>{escape(found.state)}.</p>\n"
-        + "".join(f"<p>{escape(remark)}.</p>\n" for remark in found.remarks)
+        + "".join(f"<p>{escape(remark)}.</p>\n" for remark in remarks)
         + "\n".join(_sections(found, sheet))
         + f"\n<p><small>{escape(used)}; commit {found.manifest['commit'] or 'unknown'}; "
-        f"<code>{escape(found.manifest['command'])}</code></small></p>\n"
+        f"<code>{escape(shlex.join([Path(program).name, *given]))}</code></small></p>\n"
     )
 
 
@@ -197,7 +212,8 @@ def _sections(found: Findings, sheet: Figure | None) -> list[str]:
     parts = []
     differences, failures = found.compared, found.failures
     if len(differences):
-        caption = f"Difference to {found.reference} on the same images, {found.unit}."
+        reference = plot.labels().get(found.reference, found.reference)
+        caption = f"Difference to {reference} on the same images, {found.unit}."
         parts += ["<h2>Differences</h2>", table(differences, "differences", caption).html]
     ties = "Ranks by each measure; methods of which none is surely better share one."
     alt = "Bars with intervals: the mean of every metric for every method, as in the table."
@@ -218,7 +234,10 @@ def _sections(found: Findings, sheet: Figure | None) -> list[str]:
     if len(found.counts):
         parts.append(table(found.counts, "counts", "The images behind each mean.").html)
     if sheet:
-        said = "The image on which each method did best, the median one, and the worst."
+        said = (
+            "The image on which each method did best, the median one, and the worst; maps of "
+            "gradients, of which few pixels hold most, are drawn by their root."
+        )
         parts += ["<h2>Pictures</h2>", picture(sheet, said, f"{said} Maps over the images.").html]
     if len(failures):
         caption = "What failed, and why."
@@ -230,5 +249,6 @@ def _sections(found: Findings, sheet: Figure | None) -> list[str]:
         *parts,
         "<h2>Key</h2>",
         table(found.key, "key", "What the measures ask of a map.").html,
+        "<h2>Seconds</h2>",
         table(found.seconds, "seconds", "How long a map takes, in seconds.", ".3g").html,
     ]

@@ -60,9 +60,9 @@ def _explained(items: Items, method: Explainer, row: pd.Series, bar: tqdm) -> np
     if item.image is None:
         raise ValueError(f"image {row['image']} cannot be read any more: {item.failed}")
     images = item.image[None].to(method.classifier.mean.device)
-    maps = method(images, int(row["target"]))
+    saliency = method(images, int(row["target"]))[0]
     bar.update()
-    return plot.blend(images[0], maps[0])
+    return plot.blend(images[0], saliency.sqrt() if method.family == "gradient" else saliency)
 
 
 def _title(row: pd.Series, metric: str) -> str:

@@ -14,7 +14,7 @@ import xaicore as xc
 from xaicore.cli.main import main
 from xaicore.evaluation.bounds import Values, intervals, per_image, ranks
 from xaicore.evaluation.curves import COLUMN, SHARES, mean_curves, thinned
-from xaicore.evaluation.report import curves
+from xaicore.evaluation.report import bars, curves
 from xaicore.metrics.measures import ASKS, MEASURES
 
 
@@ -116,6 +116,14 @@ def test_a_report_draws_the_curves_that_a_run_has_kept(measured):
     axes = curves(found).axes
     assert [ax.get_title() for ax in axes] == ["Grad-CAM", "Layer-CAM", "Fake-CAM"]
     assert all(len(ax.collections) == 1 for ax in axes)  # the band of insertion alone
+
+
+def test_no_whisker_leaves_what_can_be(measured):
+    for ax in bars(xc.read_findings(measured)).axes:
+        for drawn in ax.collections:
+            for segment in drawn.get_segments():
+                assert segment[:, 0].min() >= -1e-9
+                assert segment[:, 0].max() <= 100 + 1e-9
 
 
 def test_a_curve_is_kept_coarsely():
