@@ -103,7 +103,7 @@ def learnt(form: str, seen: Kept) -> list[CAStream]:
     streams = [untrained(form, draw) for draw in DRAWS]
 
     def loss(nets: nn.Module, look: Look, targets: Tensor) -> Tensor:
-        return torch.stack([F.cross_entropy(net(look), targets) for net in nets]).sum()
+        return torch.stack([F.cross_entropy(net(look), targets) for net in nets.children()]).sum()
 
     data = InMemory(seen, seen.targets, torch.device("cpu"))
     subjects.KEPT.mkdir(parents=True, exist_ok=True)
