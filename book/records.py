@@ -16,7 +16,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -91,8 +91,12 @@ PICTURED |= {f"introduction.{name}": images for name, images in shape_bias.IMAGE
 CHEATING = {f"introduction.{name}": study for name, study in wrong_reason.STUDIES.items()}
 REAL = {f"gradients.{name}": study for name, study in gradients_cifar.STUDIES.items()}
 TOGETHER = VEBI | GRADIENTS | SHOWN | TRANSLATED | CONFLICTS | CHEATING | REAL | SEEDED | POOLED
-FIXED = dict.fromkeys(SHOWN, transformers.TOLD) | dict.fromkeys(CHEATING, wrong_reason.TOLD)
-FIXED |= dict.fromkeys(SEEDED, gradients_seeds.TOLD) | dict.fromkeys(POOLED, streams_cifar.TOLD)
+FIXED: dict[str, Mapping[str, object]] = {
+    **dict.fromkeys(SHOWN, transformers.TOLD),
+    **dict.fromkeys(CHEATING, wrong_reason.TOLD),
+    **dict.fromkeys(SEEDED, gradients_seeds.TOLD),
+    **dict.fromkeys(POOLED, streams_cifar.TOLD),
+}
 """What is to be said of the records of some studies, which is the same each time."""
 
 

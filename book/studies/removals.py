@@ -6,7 +6,7 @@ colour, blurred, or filled from its borders as ROAD fills it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -51,6 +51,10 @@ SOME |= {
 }
 """Methods, and a map that knows nothing of the network."""
 
+ADDED_UP: dict[str, Callable[..., Tensor]] = {
+    "infidelity": infidelity,
+    "sensitivity-n": sensitivity_n,
+}
 SAMPLES = 20
 """Random sets of infidelity and of sensitivity-n."""
 
@@ -81,7 +85,7 @@ def _measured(model: Classifier, maps: Tensor, images: Tensor, targets: Tensor) 
         curves = causal_curves(model, images, maps, curve_ends(model, images, targets, protocol))
         found[f"deletion, {name}"] = auc(curves.deletion).numpy()
         found[f"insertion, {name}"] = auc(curves.insertion).numpy()
-    for name, measure in {"infidelity": infidelity, "sensitivity-n": sensitivity_n}.items():
+    for name, measure in ADDED_UP.items():
         found[name] = measure(model, images, maps, targets, samples=SAMPLES).numpy()
     return pd.DataFrame(found)
 

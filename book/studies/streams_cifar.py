@@ -29,7 +29,7 @@ from xaicore.training.loop import InMemory, Recipe, train
 
 TRAINING, TEST = 50_000, 600
 DRAWS = range(5)
-RECIPE = Recipe(epochs=3, learning_rate=0.01, batch_size=64, weight_decay=1e-4)
+RECIPE = Recipe(epochs=1, learning_rate=0.01, batch_size=64, weight_decay=1e-4)
 FILES = subjects.KEPT / "ca_stream.cifar10.looks"
 FORMS = {"CA": (1.0, cifar.TAPS), "uniform": (0.0, cifar.TAPS[-1:])}
 """Sharpness and taps; with even attention the taps before the last change nothing."""
@@ -37,7 +37,7 @@ FORMS = {"CA": (1.0, cifar.TAPS), "uniform": (0.0, cifar.TAPS[-1:])}
 TOLD: dict[str, object] = {
     "network": f"a CIFAR ResNet-20 ({WEIGHTS.name})",
     "images": f"{TEST} test images of CIFAR-10 (JPEG)",
-    "training": f"all {TRAINING} training images, {RECIPE.epochs} epochs, batches of "
+    "training": f"all {TRAINING} training images, {RECIPE.epochs} pass, batches of "
     f"{RECIPE.batch_size}, peak {RECIPE.learning_rate}; draws share the order of the images",
 }
 
@@ -103,7 +103,7 @@ def learnt(form: str, seen: Kept) -> list[CAStream]:
     streams = [untrained(form, draw) for draw in DRAWS]
 
     def loss(nets: nn.Module, look: Look, targets: Tensor) -> Tensor:
-        return torch.stack([F.cross_entropy(net(look), targets) for net in nets]).sum()
+        return torch.stack([F.cross_entropy(net(look), targets) for net in nets.children()]).sum()
 
     data = InMemory(seen, seen.targets, torch.device("cpu"))
     subjects.KEPT.mkdir(parents=True, exist_ok=True)
