@@ -232,21 +232,27 @@ def main() -> None:
     known = pd.DataFrame({"images": [], "candidate": []})
     if stored.is_file() and not chosen.afresh:
         known = pd.read_csv(stored)
-    parts, tables = [], []
+    parts: list[pd.DataFrame] = []
     for case in cases(chosen.flowers, chosen.photographs):
         found = study(case, known[known["images"] == case[0]])
         parts.append(found.assign(images=case[0]))
         later = known[~known["images"].isin([part["images"].iloc[0] for part in parts])]
-        records = pd.concat([*parts, later], ignore_index=True)
-        records.to_csv(stored, index=False, float_format="%.5g")
-        tables.append(
-            f"## {case[0].capitalize()}, n = {len(case[2])}\n\n{markdown(HEADER, summary(found))}"
-        )
+        write(pd.concat([*parts, later], ignore_index=True), chosen.output)
+
+
+def write(records: pd.DataFrame, folder: Path) -> None:
+    """Write the records and the page of their tables."""
+    records.to_csv(folder / "opti_cam_study.csv.gz", index=False, float_format="%.5g")
+    tables = [
+        f"## {str(name)[:1].upper()}{str(name)[1:]}, n = {found['image'].nunique()}\n\n"
+        f"{markdown(HEADER, summary(found))}"
+        for name, found in records.groupby("images", sort=False)
+    ]
     title = f"# How Opti-CAM's other presets were chosen\n\n{INTRODUCTION}\n- commit: {commit()}\n"
     facts = f"- torch {torch.__version__}, {processor()}, one thread\n"
     facts += f"- fast: {FAST}\n- cone: {CONE}\n\n"
     text = title + facts + "\n".join(tables)
-    (chosen.output / "opti_cam_study.md").write_text(text, encoding="utf-8")
+    (folder / "opti_cam_study.md").write_text(text, encoding="utf-8")
 
 
 def study(case: Case, known: pd.DataFrame) -> pd.DataFrame:

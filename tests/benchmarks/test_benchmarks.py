@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import gradient_steps
+from benchmarks import gradient_steps, lighter
 from benchmarks.case import Passes
 from benchmarks.checkouts import MODULE, VARIABLE, taking_part
 from benchmarks.opti_cam_study import CANDIDATES, DEAR, summary
@@ -188,6 +188,31 @@ def test_the_study_says_how_much_of_the_papers_objective_is_reached():
     assert (paper[8], other[8]) == ("100", "0")
     assert other[1:4] == ["11.00", "91.7", "87.5"]
     assert other[5] == "0.0 ± 0.0"
+
+
+def test_a_lighter_pass_is_compared_within_its_round():
+    rows = [
+        {"network": "n", "way": way, "passes": passes, "cpu_s": seconds * turn, "round": turn}
+        for way, seconds in {"as it is": 2.0, "folded": 1.0}.items()
+        for passes in ("forward", "and backward")
+        for turn in (1, 2, 3)
+    ]
+    first, second = lighter.speed(pd.DataFrame(rows))
+    assert first == ["n", "as it is", *["4000.0", "1.00 (1.00–1.00)"] * 2]
+    assert second == ["n", "folded", *["2000.0", "2.00 (2.00–2.00)"] * 2]
+
+
+def test_a_lighter_way_says_by_how_much_values_and_orders_differ():
+    values = {"as it is": [0.1, 0.2, 0.3, 0.4], "bfloat16": [0.1, 0.2, 0.36, 0.35]}
+    rows = [
+        {"way": way, "network": 0, "image": i // 2, "method": "ab"[i % 2], "metric": "deletion"}
+        | {"value": value, "cpu_s": 1.0}
+        for way, found in values.items()
+        for i, value in enumerate(found)
+    ]
+    same, other = lighter.changes(pd.DataFrame(rows))
+    assert same[2:] == ["0.00000", "0.00000", "0.00000", "100.0", "yes", "1.000"]
+    assert other[2:] == ["0.02750", "0.06000", "0.03000", "50.0", "yes", "1.000"]
 
 
 def test_quick_workloads_are_small():
