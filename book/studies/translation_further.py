@@ -253,7 +253,7 @@ RUNS = {
     "shared layers": Run(shared),
     "style code, AdaIN": Run(styled),
     "rays": Run(world=World(shapes=("round", "ray"))),
-    # CLUTTER
+    "cluttered ground": Run(world=World(cluttered=True)),
     "48 pixels": Run(partial(three_steps, shorter=2), World(size=48)),
 }
 
