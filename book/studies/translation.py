@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
@@ -31,7 +31,7 @@ from xaibook.translation.scenes import DOMAINS, Pictures
 from xaibook.translation.scoring import Task, explained, floors, mean_in, round_trip, spread, tasks
 from xaibook.translation.trained import WEIGHTS
 from xaibook.translation.training import Batch, Weights, learn_to_translate, pretrain
-from xaicore.files import read_tensors, write_tensors
+from xaicore.files import write_tensors
 
 FULL = Weights()
 
@@ -72,9 +72,6 @@ EVERY = 20
 
 SHOWN = slice(0, 8)
 """The test flowers whose translations are stored."""
-
-STRIP = 4
-"""Pictures of a strip that are stored of what was tried once."""
 
 
 @cache
@@ -311,26 +308,13 @@ def _steps() -> pd.DataFrame:
     for name, variant in VARIANTS.items():
         some = trained(variant, 0)
         pictures |= {f"{name}: forth": some.forth(sources), f"{name}: back": some.back(others)}
-    eight_bits = {name: _eight_bits(x) for name, x in pictures.items()}
-    write_tensors(WEIGHTS / "translation-pictures.pt", eight_bits)
+    stored = {name: eight_bits(x) for name, x in pictures.items()}
+    write_tensors(WEIGHTS / "translation-pictures.pt", stored)
     return pd.DataFrame(rows)
 
 
-def keep(study: str, name: str, strips: Mapping[str, Tensor]) -> None:
-    """Keep the first pictures of each strip, ``(N, 3, H, W)`` in [0, 1], in eight bits."""
-    few = {f"{name}: {k}": _eight_bits(x[:STRIP]) for k, x in strips.items()}
-    write_tensors(KEPT / f"translation.{study} {name}.pt", few)
-
-
-def collate(study: str, names: Sequence[str]) -> None:
-    """Store what was kept under these names for the book to show."""
-    strips: dict[str, Tensor] = {}
-    for name in names:
-        strips |= read_tensors(KEPT / f"translation.{study} {name}.pt")
-    write_tensors(WEIGHTS / f"translation-{study}.pt", strips)
-
-
-def _eight_bits(images: Tensor) -> Tensor:
+def eight_bits(images: Tensor) -> Tensor:
+    """Return pixels in [0, 1] as integers in [0, 255]."""
     return (255 * images).round().to(torch.uint8).contiguous()
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from studies.benchmark import SEEDS
 from studies.subjects import KEPT
-from studies.translation import FULL, again, collate, keep
+from studies.translation import FULL, again, eight_bits
 from studies.vebi import kept
 from xaibook.translation import load_judge, scenes
 from xaibook.translation.judge import Judge, train_judge
@@ -28,6 +28,7 @@ from xaibook.translation.model import CODE, VAE, WIDTH, Decoder, Encoder, Pair
 from xaibook.translation.probes import GROUPS, STYLE, Mover, Ridge, factors, r2
 from xaibook.translation.scenes import DOMAINS, SIZE, Pictures
 from xaibook.translation.scoring import Task, explained, round_trip, spread, tasks
+from xaibook.translation.trained import WEIGHTS
 from xaibook.translation.training import (
     STEP_1,
     STEP_2,
@@ -38,7 +39,11 @@ from xaibook.translation.training import (
     pretrain,
     train_vae,
 )
+from xaicore.files import read_tensors, write_tensors
 from xaicore.training.loop import InMemory, train
+
+SHOWN = 4
+"""Test flowers whose translations are stored."""
 
 SEED = SEEDS[0]
 STYLE_NUMBERS = 12
@@ -92,7 +97,7 @@ def judge_of(shapes: tuple[str, str], cluttered: bool) -> Judge:
     """Return who tells outline and shape of such pictures."""
     if shapes == DOMAINS and not cluttered:
         return load_judge()
-    return train_judge(steps=300, count=1500, shapes=shapes, cluttered=cluttered)
+    return train_judge(shapes=shapes, cluttered=cluttered)
 
 
 # Ways to train ------------------------------------------------------------------------------------
@@ -295,7 +300,8 @@ def measured(name: str, run: Run, seed: int = SEED) -> pd.DataFrame:
         rows += [(way, what, value) for what, value in found.items()]
         if way == "forth":
             strips = {"source": images, "made": made, "partner": partners.images}
-            keep("further", name, strips)
+            few = {f"{name}: {k}": eight_bits(x[:SHOWN]) for k, x in strips.items()}
+            write_tensors(_strips(name), few)
     if run.way is styled:
         rows += [("forth", what, value) for what, value in split(pair, a, test[0]).items()]
     table = pd.DataFrame(rows, columns=["direction", "what", "value"])
@@ -322,6 +328,10 @@ def split(pair: Pair, known: Pictures, test: Pictures) -> dict[str, float]:
     return found
 
 
+def _strips(name: str) -> Path:
+    return KEPT / f"translation.further {name}.pt"
+
+
 def _small(images: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(images, SIZE)
 
@@ -330,7 +340,8 @@ def further() -> Iterator[pd.DataFrame]:
     """Run each once; store what they make of some flowers."""
     for name, run in RUNS.items():
         yield kept(f"translation.further {name} {SEED}", partial(measured, name, run), 4)
-    collate("further", list(RUNS))
+    strips = {k: v for name in RUNS for k, v in read_tensors(_strips(name)).items()}
+    write_tensors(WEIGHTS / "translation-further.pt", strips)
 
 
 STUDIES: Mapping[str, Callable[[], Iterator[pd.DataFrame]]] = {"further": further}

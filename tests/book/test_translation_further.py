@@ -84,9 +84,8 @@ def test_larger_pictures_are_judged_as_the_small_ones_are():
 
 
 def test_what_is_tried_is_measured_and_shown(images, monkeypatch, tmp_path):
-    for module in (translation, translation_further):
-        monkeypatch.setattr(module, "KEPT", tmp_path)
-    monkeypatch.setattr(translation, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(translation_further, "KEPT", tmp_path)
+    monkeypatch.setattr(translation_further, "WEIGHTS", tmp_path)
     monkeypatch.setattr("studies.vebi.KEPT", tmp_path)
     few = rendered(PLAIN, (0, 10_000), 16)
     monkeypatch.setattr(translation_further, "training", lambda _: few)
