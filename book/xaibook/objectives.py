@@ -39,6 +39,7 @@ RATIOS = ("cosine of loss", "cosine of log-probability", "cosine of logit", "rou
 NAMES = {
     "plain": "cross-entropy alone",
     "loss 0.0075": "loss, λ = 0.0075",
+    "loss 0.075": "loss, λ = 0.075",
     "loss 0.1": "loss, λ = 0.1",
     "loss 1": "loss, λ = 1",
     "log-probability 0.0075": "log-probability, λ = 0.0075",
@@ -110,6 +111,12 @@ def agreeing(records: pd.DataFrame, variant: str, metric: str, reference: str = 
     """Return in how many networks a variant is above another, on average over the images."""
     means = records.groupby(["variant", "network"])[metric].mean().unstack("network")
     return int((means.loc[variant] > means.loc[reference]).sum())
+
+
+def of_networks(rows: pd.DataFrame, by: Sequence[str] = ("variant",)) -> pd.DataFrame:
+    """Return the means of each network in the place of images: intervals are then over networks."""
+    means = rows.groupby([*by, "network"], as_index=False, sort=False).mean(numeric_only=True)
+    return means.assign(image=means["network"], network="all")
 
 
 def of_maps(records: pd.DataFrame) -> pd.DataFrame:
