@@ -80,8 +80,9 @@ def aims_table(records: Sequence[Record], aims: Iterable[Aim] = AIMS) -> str:
     rows = []
     for aim in aims:
         mine = [r for r in records if r["workload"] == aim.workload]
-        peers = {r["contender"] for r in mine}.intersection(aim.peers)
-        if not peers:
+        known = {r["contender"] for r in mine}
+        peers = known.intersection(aim.peers)
+        if not peers or aim.ours not in known:
             continue
         cells = []
         for seconds in ("wall_s", "cpu_s"):
