@@ -43,7 +43,10 @@ def folded(classifier: Classifier, images: Tensor) -> Classifier:
             sees and cannot be followed, there is nothing to fold, or the copy answers otherwise.
 
     Example:
-        >>> light = xc.folded(model, images)
+        >>> layers = torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.BatchNorm2d(4), torch.nn.ReLU()
+        >>> head = torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 3)
+        >>> net = torch.nn.Sequential(*layers, *head).eval()
+        >>> light = xc.folded(xc.Classifier(net, layer=net[2]), images)
         >>> xc.ScoreCAM(light)(images, targets).shape
         torch.Size([2, 1, 16, 16])
     """

@@ -11,7 +11,7 @@ document.addEventListener("DOMContentLoaded", () => {
       const rest = box.scrollWidth - box.clientWidth;
       box.classList.toggle("xc-before", box.scrollLeft > 2);
       box.classList.toggle("xc-after", rest - box.scrollLeft > 2);
-      if (rest > 2) {
+      if (rest > 0) {
         box.tabIndex = 0;
         box.setAttribute("role", "group");
         box.setAttribute("aria-label", "Figure that can be scrolled");

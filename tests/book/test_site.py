@@ -100,7 +100,7 @@ def test_no_page_says_that_its_content_is_missing(pages):
         "run_it",
     ):
         (page,) = (soup for path, soup in pages.items() if path.name == f"{name}.html")
-        shown = page.select(".xc-photographs img")
+        shown = page.select(".xc-photographs img, .xc-photographs image")
         assert shown, name
         for image in shown:
             credit = image.find_parent(class_="xc-photographs").select_one(".xc-credit")

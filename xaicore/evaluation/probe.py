@@ -14,7 +14,6 @@ from torch import Tensor
 from xaicore.attribution.explainer import Explainer
 from xaicore.evaluation.batch import Batch, Job
 from xaicore.evaluation.dataset import Item, words
-from xaicore.evaluation.folder import Folder
 from xaicore.evaluation.price import Meter, metered
 from xaicore.evaluation.run import Run, patiently
 from xaicore.processes import out_of_memory
@@ -48,8 +47,11 @@ def tried(run: Run, out: Path | None = None) -> tuple[Run, list[str]]:
             says why.
         MemoryError: one image does not fit.
     """
-    if out is not None and Folder(out).manifest is not None:
-        return run, []
+    if out is not None:
+        from xaicore.evaluation.folder import Folder  # noqa: PLC0415 - only runs on disk need it
+
+        if Folder(out).manifest is not None:
+            return run, []
     items = [run.items[place] for place in range(min(FIRST, len(run.items)))]
     first = First(run.job, [item for item in items if item.image is not None])
     with metered(run.job, patience=0) as meter, run.job.autocast():

@@ -128,7 +128,7 @@ def test_a_folder_becomes_a_table(
     assert "behind each mean" not in printed.out  # they are the same
     assert "minus grad-cam" in printed.out
     written = sorted(file.name for file in (tmp_path / "run" / "report").iterdir())
-    names = ["differences.csv", "failures.csv", "intervals.png", "report.html"]
+    names = ["curves.png", "differences.csv", "failures.csv", "intervals.png", "report.html"]
     assert written == [*names, "summary.csv", "summary.parquet", "summary.tex"]
     summary = pd.read_csv(tmp_path / "run" / "report" / "summary.csv", index_col="method")
     means = records[records["metric"] == "EP"].groupby("method")["value"].mean()
