@@ -21,7 +21,7 @@ from xaicore.attribution.opticam import has_bfloat16
 
 FOLDER = Path(__file__).parent
 PACKAGES = ("torch", "torchvision", "numpy", "captum", "torchcam", "grad-cam", "quantus")
-THREADS = 2
+THREADS = 1
 SURROUNDINGS = {
     "OMP_NUM_THREADS": str(THREADS),
     "OMP_WAIT_POLICY": "PASSIVE",  # who waits for its turn keeps off the processor

@@ -55,6 +55,7 @@ OPTI_CAMS = (
     "xaicore.opti_cam",
     "xaicore.opti_cam_fast",
     "xaicore.opti_cam_cone",
+    "xaicore.opti_cam_cone_12",
     "authors.opti_cam",
     "bare.passes",
 )
@@ -94,7 +95,7 @@ WORKLOADS = {
         "resnet18",
         "layer4",
         1,
-        ("xaicore.opti_cam_cone", "gradcam.score_cam"),
+        ("xaicore.opti_cam_cone", "xaicore.opti_cam_cone_12", "gradcam.score_cam"),
         rounds=3,
     ),
     "ablation-cam": Workload(

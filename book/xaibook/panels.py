@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from xaibook.chooser import chooser
-from xaibook.drawings.film import frame
+from xaibook.drawings.film import check_steps, frame
 from xaibook.drawings.ladder import evenness
 from xaicore.classifier import Classifier
 from xaicore.html import Fragment
@@ -48,9 +48,7 @@ def scrub(
     Raises:
         ValueError: the number of steps does not meet every frame.
     """
-    steps = {len(line) - 1 for pair in curves.values() for line in pair}
-    if any(n % 20 for n in steps):
-        raise ValueError(f"frames lie at multiples of 5 %: steps must be 20 n, not {steps}")
+    check_steps(curves)
     ways = {"insertion": (ends[0], image, "come"), "deletion": (image, ends[1], "gone")}
     frames: dict[tuple[str, ...], np.ndarray] = {}
     said: dict[tuple[str, ...], str] = {}

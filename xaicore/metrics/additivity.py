@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from xaicore.attribution.explainer import check_batch_size, check_inputs, resolve_targets
 from xaicore.classifier import Classifier
 from xaicore.masking import removed
-from xaicore.metrics.faithfulness import check_maps, ratio
+from xaicore.metrics.faithfulness import check_maps, logits_of, ratio
 
 __all__ = ["infidelity", "sensitivity_n"]
 
@@ -142,7 +142,7 @@ def _lost(
         raise ValueError(f"samples must be at least 2, not {samples}")
     gone = _sets(images.shape[-2:], cells, samples, share, seed).to(images.device)
     a = torch.einsum("bchw,schw->bs", maps.cpu().double(), gone.cpu().double()) / gone[0].numel()
-    logits = torch.cat([classifier(part) for part in images.split(batch_size)])
+    logits = logits_of(classifier, images, batch_size)
     classes = resolve_targets(checked, logits)
     p = classifier.probability(logits, classes)
     absent = removed(images, baseline, classifier.mean).expand_as(images)

@@ -25,7 +25,7 @@ from xaicore.attribution.capture import frozen
 from xaicore.attribution.explainer import check_batch_size, check_inputs, resolve_targets
 from xaicore.classifier import Classifier
 from xaicore.masking import removed
-from xaicore.metrics.faithfulness import check_maps
+from xaicore.metrics.faithfulness import check_maps, logits_of
 from xaicore.metrics.imputation import impute
 
 __all__ = [
@@ -197,16 +197,16 @@ def curve_ends(
     protocol = _protocol(protocol)
     steps = _steps(protocol, images)
     if logits is None:
-        logits = _logits(classifier, images, batch_size)
+        logits = logits_of(classifier, images, batch_size)
     classes = resolve_targets(checked, logits)
     absent, imputed = _absent(images, protocol.removed, classifier)
     absent = absent.expand(1 if absent.ndim < 4 else len(absent), *images.shape[1:])
-    p_removed = _spread(classifier, _logits(classifier, absent, batch_size), classes)
+    p_removed = _spread(classifier, logits_of(classifier, absent, batch_size), classes)
     absent = absent.expand_as(images)
     start, p_start = absent, p_removed
     if protocol.blur is not None:
         start = _blur(images, classifier.mean, *protocol.blur)
-        p_start = classifier.probability(_logits(classifier, start, batch_size), classes)
+        p_start = classifier.probability(logits_of(classifier, start, batch_size), classes)
     p = classifier.probability(logits, classes)
     filled = imputed and protocol.blur is None, imputed
     return CurveEnds(steps, classes, start, absent, p, p_start, p_removed, filled)
@@ -324,7 +324,7 @@ def aopc(
     H, W = images.shape[-2:]
     side = max(1, round(PATCH * min(H, W) / 224)) if patch is None else patch
     _check_regions(regions, side, H, W)
-    logits = _logits(classifier, images, batch_size)
+    logits = logits_of(classifier, images, batch_size)
     classes = resolve_targets(checked, logits)
     p = classifier.probability(logits, classes)
     absent, imputed = _absent(images, baseline, classifier)
@@ -413,10 +413,6 @@ def _blur(images: Tensor, mean: Tensor, kernel: int, sigma: float) -> Tensor:
     channels = images.shape[1]
     weight = window.expand(channels, 1, *window.shape)
     return (F.conv2d(images - mean, weight, padding=half, groups=channels) + mean).clamp(0, 1)
-
-
-def _logits(classifier: Classifier, images: Tensor, batch_size: int) -> Tensor:
-    return torch.cat([classifier(part) for part in images.split(batch_size)])
 
 
 def _spread(classifier: Classifier, logits: Tensor, classes: Tensor) -> Tensor:

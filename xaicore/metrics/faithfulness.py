@@ -134,3 +134,8 @@ def check_maps(maps: Tensor, images: Tensor) -> None:
         )
     if maps.numel() and not ((maps >= 0) & (maps <= 1)).all():
         raise ValueError("maps must be finite saliency in [0, 1]: normalize them first")
+
+
+def logits_of(classifier: Classifier, images: Tensor, batch_size: int) -> Tensor:
+    """Return the logits of images ``(B, C)``, ``batch_size`` of them in one forward."""
+    return torch.cat([classifier(part) for part in images.split(batch_size)])

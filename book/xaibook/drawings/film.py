@@ -57,9 +57,7 @@ def film(
     """
     if len(maps) != 2 or set(maps) != set(curves):
         raise ValueError(f"film compares two maps by their curves, not {list(maps)}")
-    steps = {len(line) - 1 for pair in curves.values() for line in pair}
-    if any(n % 20 for n in steps):
-        raise ValueError(f"frames lie at multiples of 5 %: steps must be 20 n, not {steps}")
+    check_steps(curves)
     parts = []
     for kind, (title, verb) in enumerate((("Insertion", "come"), ("Deletion", "gone"))):
         lines = {name: pair[kind] for name, pair in curves.items()}
@@ -72,6 +70,13 @@ def film(
         head = f'<p class="xc-title">{over}</p>'
         parts.append(f"{head}{_plot(list(lines.values()))}{rows}")
     return drawing(f'<div class="xc-film">{"".join(parts)}</div>', STYLE, alt)
+
+
+def check_steps(curves: Mapping[str, Sequence[Tensor]]) -> None:
+    """Raise `ValueError` where the steps of a curve do not meet every frame."""
+    steps = {len(line) - 1 for pair in curves.values() for line in pair}
+    if any(n % 20 for n in steps):
+        raise ValueError(f"frames lie at multiples of 5 %: steps must be 20 n, not {steps}")
 
 
 def frame(first: Tensor, last: Tensor, saliency: Tensor, share: float) -> Tensor:
