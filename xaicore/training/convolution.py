@@ -81,16 +81,18 @@ class _Passed(Function):
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, x: Tensor, weight: Tensor, settings: Any) -> Tensor:
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, weight)
         ctx.settings = settings
         ctx.mark_dirty(y)
         return y
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         (grad,), (x, weight) = gradients, ctx.saved_tensors
-        asked = x.requires_grad  # an input may not ask for its gradient any more
-        return grad, _Gradient.apply(grad, x, weight, ctx.settings) if asked else None, None, None
+        if grad is None or not x.requires_grad:  # inputs may not ask for a gradient any more
+            return grad, None, None, None
+        return grad, _Gradient.apply(grad, x, weight, ctx.settings), None, None
 
 
 class _Gradient(Function):

@@ -77,13 +77,16 @@ class _Normalize(Function):
         y, mean, scale = torch.native_batch_norm(
             x, weight, bias, running_mean, running_var, True, momentum, eps
         )
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, weight, mean, scale)
         ctx.eps = eps
         return y
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         (grad,) = gradients
+        if grad is None:
+            return (None,) * 7
         x, weight, mean, scale = ctx.saved_tensors
         found = _Gradient.apply(grad, x, weight, mean, scale, ctx.eps)
         asked = ctx.needs_input_grad[:3]

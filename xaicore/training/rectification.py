@@ -45,13 +45,16 @@ class _Rectify(Function):
         y = x.clamp_(low, high) if inplace else x.clamp(low, high)
         if inplace:
             ctx.mark_dirty(x)
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(y)
         ctx.ends = low, high
         return y
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         (grad,), (y,) = gradients, ctx.saved_tensors
+        if grad is None:
+            return (None,) * 4
         low, high = ctx.ends
         if high is None:
             passed = torch.ops.aten.threshold_backward(grad, y.detach(), low)
