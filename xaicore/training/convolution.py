@@ -117,7 +117,6 @@ class _Gradient(Function):
 def _kernel(grad: Tensor, x: Tensor, weight: Tensor, settings: Any, place: int) -> Tensor:
     """PyTorch's first derivative with respect to x, place 0, or to the filters, place 1."""
     asked = [place == 0, place == 1, False]
-    found: Tensor = torch.ops.aten.convolution_backward(grad, x, weight, None, *settings, asked)[
-        place
-    ]
-    return found
+    found = torch.ops.aten.convolution_backward(grad, x, weight, None, *settings, asked)
+    gradient: Tensor = found[place]
+    return gradient

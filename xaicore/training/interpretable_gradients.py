@@ -151,7 +151,8 @@ class InterpretableGradient:
     r"""The objective :math:`L`, a loss of ``xaicore.training.loop.train``.
 
     Cost: one forward, two backward passes to the inputs, and a backward pass through the second of
-    them to the parameters. With a weight of 0 it is the cross-entropy, to the bit and at its cost.
+    them to the parameters: two and a half to three plain steps. With a weight of 0 it is the
+    cross-entropy, to the bit and at its cost.
 
     Attributes:
         weight: the coefficient :math:`\lambda`.
