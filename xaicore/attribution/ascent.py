@@ -129,8 +129,7 @@ def project(
 
 def _nearest(columns: Tensor, wanted: Tensor, found: Tensor, rounds: int) -> Tensor:
     """Return the weights, none negative, whose sum of columns is nearest to what is wanted."""
-    rows = columns.mT.contiguous()
-    rows /= _largest(columns, rows)
+    rows = (columns.mT / _largest(columns, columns.mT)).contiguous()
     ahead, momenta = found.clone(), _momenta(rounds).to(found)
     since = torch.full_like(found[:, :, :1], -1, dtype=torch.long)  # rounds since a restart
     nothing, one = found.new_zeros(1), since.new_ones(1)  # a number would be made one each round
