@@ -280,11 +280,13 @@ def report(known: dict[str, Any]) -> str:
     missing = [title for name, title in PARTS.items() if name not in known]
     latest = list(parts.values())[-1]
     loads = [load for part in parts.values() for load in part["loads"]]
-    commits = ", ".join(sorted({part["commit"] for part in parts.values()}))
+    commits, machines = (
+        "; ".join(sorted({part[key] for part in parts.values()})) for key in ("commit", "processor")
+    )
     sections = [
         "# An evaluation at scale\n\nWritten by `python -m benchmarks.evaluation_at_scale`; "
         "`README.md` says how to read it.\n\n"
-        f"- commit: {commits}\n- torch {latest['torch']}, {latest['processor']}, one "
+        f"- commit: {commits}\n- torch {latest['torch']}, {machines}; one "
         f"thread for each process\n- others worked on the machine: its load before each part was "
         f"{min(loads):.1f} to {max(loads):.1f}\n"
         f"- {NETWORK} with weights converted from a quantised network, images of {SIDE} pixels, "
