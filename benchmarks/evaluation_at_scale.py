@@ -259,7 +259,7 @@ def main() -> None:
             "steps": STEPS,
             "commit": commit(),
             "torch": torch.__version__,
-            "processor": f"{processor()}, {os.cpu_count()} cores",
+            "processor": processor(),
         }
         file.write_text(json.dumps(known, indent=1) + "\n")
         print(f"{PARTS[name]}: {max(p['wall'] for p in found):.1f} s", flush=True)

@@ -325,6 +325,18 @@ def test_a_gpu_gives_the_same_gradients():
     torch.testing.assert_close(there.guided.cpu(), here.guided, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_learns_the_same():
+    found, objective = [], InterpretableGradient(1.0, target="logit")
+    for device in ("cpu", "cuda"):
+        net = dict(networks())["small"].double().train().to(device)
+        images, targets = pictures().double().to(device), TARGET_LABELS.to(device)
+        objective(net, images, targets).backward()
+        found.append([parameter.grad.cpu() for parameter in net.parameters()])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
+
+
 # The command --------------------------------------------------------------------------------------
 
 SUBJECTS = "tests.xaicore.training.subjects"
