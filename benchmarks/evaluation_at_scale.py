@@ -2,11 +2,11 @@
 
 Six methods by five metrics over the first ImageNet validation images of the folder that
 ``XAICORE_DATA`` names, with a MobileNetV2: all of them by two processes; a share of them by one
-process, by two with twice as many images, and by the loops that users of other libraries write,
-in turns and several rounds; and a share by the costly methods. The passes of twelve methods are
-counted with a ResNet-50. Each measurement has processes of its own, of one thread each. What is
-found is written to ``evaluation_at_scale.md`` and ``.json``; ``--parts`` names what to measure
-again, beside what is known.
+process, as it is and folded, by two with twice as many images, and by the loops that users of other
+libraries write, in turns and several rounds; and a share by the costly methods. The passes of
+twelve methods are counted with a ResNet-50. Each measurement has processes of its own, of one
+thread each. What is found is written to ``evaluation_at_scale.md`` and ``.json``; ``--parts`` names
+what to measure again, beside what is known.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ from xaicore.attribution.capture import counted
 from xaicore.classifier import Classifier, to_pixels
 from xaicore.evaluation.api import evaluate
 from xaicore.evaluation.tables import summarize
+from xaicore.folding import folded
 from xaicore.metrics import CausalProtocol
 from xaicore.pictures import pictures
 
@@ -78,13 +79,14 @@ ESTIMATED = (
 PARTS = {
     "whole": "all images, two processes",
     "ours": "a share, one process",
+    "folded": "the share, one process, the network folded",
     "torchcam": "the share, a loop over pytorch-grad-cam, captum and torchcam",
     "quantus": "the share, the same loop with the curves of Quantus",
     "two": "twice the share, two processes",
     "costly": "the costly methods on a share, one process",
     "twelve": f"passes: twelve methods, {COUNTED}, one image of {SMALL} pixels",
 }
-IN_TURNS = ("ours", "torchcam", "quantus", "two")
+IN_TURNS = ("ours", "folded", "torchcam", "quantus", "two")
 """The parts that are held against each other, round by round."""
 
 
@@ -122,7 +124,9 @@ def subject(count: int, counting: bool = False) -> tuple[Classifier, Watched]:
 
 def ours(part: str, count: int, names: tuple[str, ...], out: Path) -> dict[str, Any]:
     """Evaluate with xaicore; return what it cost this process, and the means."""
-    classifier, dataset = subject(count, part == "twelve")
+    plain, dataset = subject(count, part == "twelve")
+    fold = measured(lambda: folded(plain, dataset[0][0][None]) if part == "folded" else plain)
+    classifier = fold["result"]
     explainers = {name: METHODS[name](classifier) for name in names}
     with counted(classifier.net) as passes:
         spent = measured(
@@ -139,6 +143,8 @@ def ours(part: str, count: int, names: tuple[str, ...], out: Path) -> dict[str, 
                 progress=None,
             )
         )
+    for cost in ("wall", "cpu"):
+        spent[cost] += fold[cost]
     records = spent.pop("result")
     seconds = records.drop_duplicates(["image", "method"]).groupby("method")["seconds"].mean()
     return {
@@ -253,7 +259,7 @@ def main() -> None:
             "steps": STEPS,
             "commit": commit(),
             "torch": torch.__version__,
-            "processor": f"{processor()}, {os.cpu_count()} cores",
+            "processor": processor(),
         }
         file.write_text(json.dumps(known, indent=1) + "\n")
         print(f"{PARTS[name]}: {max(p['wall'] for p in found):.1f} s", flush=True)
@@ -274,11 +280,13 @@ def report(known: dict[str, Any]) -> str:
     missing = [title for name, title in PARTS.items() if name not in known]
     latest = list(parts.values())[-1]
     loads = [load for part in parts.values() for load in part["loads"]]
-    commits = ", ".join(sorted({part["commit"] for part in parts.values()}))
+    commits, machines = (
+        "; ".join(sorted({part[key] for part in parts.values()})) for key in ("commit", "processor")
+    )
     sections = [
         "# An evaluation at scale\n\nWritten by `python -m benchmarks.evaluation_at_scale`; "
         "`README.md` says how to read it.\n\n"
-        f"- commit: {commits}\n- torch {latest['torch']}, {latest['processor']}, one "
+        f"- commit: {commits}\n- torch {latest['torch']}, {machines}; one "
         f"thread for each process\n- others worked on the machine: its load before each part was "
         f"{min(loads):.1f} to {max(loads):.1f}\n"
         f"- {NETWORK} with weights converted from a quantised network, images of {SIDE} pixels, "
@@ -288,7 +296,7 @@ def report(known: dict[str, Any]) -> str:
         + (f"- not measured yet: {'; '.join(missing)}\n" if missing else ""),
         costs_table(parts, PARTS),
     ]
-    if {"ours", "torchcam", "quantus"} <= set(parts):
+    if {"ours", "folded", "torchcam", "quantus"} <= set(parts):
         sections.append(
             f"## Beside loops over other libraries\n\n{ratios(parts)}\n\n{NOT_THE_SAME}"
         )

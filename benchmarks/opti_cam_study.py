@@ -42,7 +42,7 @@ NETWORKS = {
     "photographs": ("resnet18", "resnet18_pqf_small.pt"),
     "MobileNet-V2": ("mobilenet_v2", "mobilenet_v2_quant.pt"),
 }
-"""Who explains photographs; the second half as many."""
+"""Who explains photographs."""
 
 SHARE = 0.99
 """What share of the paper's objective an image should reach."""
@@ -108,7 +108,7 @@ CANDIDATES: dict[str, Make] = {
 
 DEAR = {
     "photographs": (*[*CANDIDATES][:7], "cone"),
-    "MobileNet-V2": ("paper", "cone"),
+    "MobileNet-V2": ("paper", "fast", "cone", "cone, 30 iterations"),
 }
 """What is compared on photographs, by the name of the case."""
 
@@ -133,9 +133,9 @@ def cases(flowers: int, photographs: int) -> Iterator[Case]:
     folder = data / "imagenet_val1300"
     square = to_pixels(v2.Resize((SIDE, SIDE)))
     table = pictures(folder / "images", square, labels=folder / "labels.csv")
-    for part, (name, (network, weights)) in enumerate(NETWORKS.items(), 1):
+    for name, (network, weights) in NETWORKS.items():
         model = Classifier.from_torchvision(network, data / "weights" / weights)
-        items = [table[i] for i in range(len(table) - photographs // part, len(table))]
+        items = [table[i] for i in range(len(table) - photographs, len(table))]
         targets = torch.tensor([target for _, target in items])
         yield name, model, torch.stack([image for image, _ in items]), targets
 

@@ -83,10 +83,13 @@ def ratios(parts: Mapping[str, Found]) -> str:
             against(parts[name], parts["ours"], key)
             for key in ("wall", "cpu", "forwards", "backwards")
         )
+        light = [against(parts[name], parts["folded"], key) for key in ("wall", "cpu")]
         lines.append(
             f"- The loop with the curves of {name}: {spread(wall)} times the wall time, "
             f"{spread(cpu)} times the CPU time, {forwards.median:.1f} times the forwards and "
-            f"{backwards.median:.1f} times the backwards of xaicore."
+            f"{backwards.median:.1f} times the backwards of xaicore; {spread(light[0])} and "
+            f"{spread(light[1])} times the times of xaicore with the network folded, folding "
+            "included."
         )
     return "\n".join(lines)
 

@@ -105,6 +105,7 @@ class Classifier(nn.Module):
         self.net = net
         self.activation = activation
         self.looked = False
+        self.folded = False  # whether it is the copy that xaicore.folding makes
         self.training = getattr(net, "training", False)
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1), persistent=False)

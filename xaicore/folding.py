@@ -26,8 +26,8 @@ def folded(classifier: Classifier, images: Tensor) -> Classifier:
     also has its filters channels last. Every pass becomes lighter, forwards and backwards: on one
     core by half for MobileNet-V2, by a few per cent for ResNets. Give the copy to methods and
     measures in place of the classifier; it has the same layers and names, and where it was checked
-    its logits differ by rounding alone. Records of an evaluation tell the two apart, for their
-    weights differ.
+    its logits differ by rounding alone. The manifest of an evaluation says that a network was
+    folded, and ``xaicore evaluate --folded`` does it.
 
     The network is followed once, to see which normalisation looks at which convolution alone. What
     runs later is the network's own code: no branch is frozen.
@@ -64,6 +64,7 @@ def folded(classifier: Classifier, images: Tensor) -> Classifier:
         light.net.set_submodule(convolution, fuse_conv_bn_eval(filters, scale))
         light.net.set_submodule(norm, nn.Identity().eval())
     light.to(memory_format=torch.channels_last)
+    light.folded = True
     _compare(classifier, light, images)
     return light
 

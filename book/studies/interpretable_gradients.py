@@ -40,7 +40,7 @@ from xaicore.training.interpretable_gradients import (
     both_gradients,
 )
 from xaicore.training.loop import InMemory, Loss, Recipe, augment, cross_entropy, train
-from xaicore.training.normalization import TwiceDifferentiable
+from xaicore.training.twice import TwiceDifferentiable
 
 TEST, WATCHED = 500, 100
 """Test flowers that are explained; validation flowers that are watched during training."""

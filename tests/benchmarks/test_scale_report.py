@@ -37,6 +37,7 @@ def part(
 
 PARTS = {
     "ours": part(10.0, rounds=2),
+    "folded": part(8.0, cpu=6.0, rounds=2),
     "torchcam": part(20.0, cpu=24.0, forwards=160, ad=0.12),
     "quantus": part(40.0, cpu=32.0, forwards=200),
     "two": part(11.0, 12.5),
@@ -71,6 +72,7 @@ def test_loops_are_held_against_the_same_images_round_by_round() -> None:
         "2 (2–2) times the wall time, 3 (3–3) times the CPU time, 2.0 times the forwards" in first
     )
     assert "4 (4–4) times the wall time, 4 (4–4) times the CPU time, 2.5 times the" in second
+    assert "2.5 (2.5–2.5) and 4 (4–4) times the times of xaicore with the network folded" in first
     rounds = PARTS | {"torchcam": part(20.0, rounds=2)}
     rounds["torchcam"]["rounds"][1][0]["wall"] = 30.0
     assert "2.5 (2–3) times the wall time" in ratios(rounds)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from math import sqrt
 
 import torch
 from torch import Tensor
@@ -121,19 +123,33 @@ def project(
     alive = length > FLAT * length.amax(2, keepdim=True)
     length = torch.where(alive, length, 1)
     columns = columns * (alive / length).mT
-    rows = columns.mT.contiguous()
-    steepest = _largest(columns, rows)
-    found = weights[:, None] * length * alive
-    ahead, clock = found, torch.ones_like(steepest)
-    for _ in range(rounds):
-        stepped = (ahead - (ahead @ columns - wanted) @ rows / steepest).relu()
-        moved = stepped - found
-        over = ((ahead - stepped) * moved).sum(2, keepdim=True) > 0
-        clock = torch.where(over, 1, clock)
-        after = (1 + (1 + 4 * clock.square()).sqrt()) / 2
-        ahead = stepped + torch.where(over, 0, (clock - 1) / after) * moved
-        found, clock = stepped, after
+    found = _nearest(columns, wanted, weights[:, None] * length * alive, rounds)
     return (found / length)[:, 0]
+
+
+def _nearest(columns: Tensor, wanted: Tensor, found: Tensor, rounds: int) -> Tensor:
+    """Return the weights, none negative, whose sum of columns is nearest to what is wanted."""
+    rows = (columns.mT / _largest(columns, columns.mT)).contiguous()
+    ahead, momenta = found.clone(), _momenta(rounds).to(found)
+    since = torch.full_like(found[:, :, :1], -1, dtype=torch.long)  # rounds since a restart
+    nothing, one = found.new_zeros(1), since.new_ones(1)  # a number would be made one each round
+    for _ in range(rounds):
+        stepped = (ahead - ahead.bmm(columns).sub_(wanted).bmm(rows)).relu_()
+        moved = stepped - found
+        over = ahead.sub_(stepped).mul_(moved).sum(2, keepdim=True) > nothing
+        since.add_(one).masked_fill_(over, 0)
+        ahead = torch.addcmul(stepped, momenta.take(since), moved)
+        found = stepped
+    return found
+
+
+def _momenta(rounds: int) -> Tensor:
+    """Return Nesterov's momentum of each round since the last restart."""
+    clocks = [1.0]
+    for _ in range(rounds):
+        clocks.append((1 + sqrt(1 + 4 * clocks[-1] ** 2)) / 2)
+    ratios = [(now - 1) / after for now, after in pairwise(clocks)]
+    return torch.tensor(ratios, dtype=torch.float64)
 
 
 def _largest(columns: Tensor, rows: Tensor) -> Tensor:

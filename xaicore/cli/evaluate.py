@@ -26,6 +26,7 @@ from xaicore.evaluation.judges import chosen
 from xaicore.evaluation.probe import given_up, tried
 from xaicore.evaluation.run import Run, Sizes
 from xaicore.evaluation.tally import shift, told
+from xaicore.folding import folded
 from xaicore.metrics.measures import MEASURES, SINGULAR, named
 from xaicore.models.named import is_function, named_classifier
 from xaicore.processes import started
@@ -82,6 +83,9 @@ def plan(options: argparse.Namespace) -> Run:
         mask_value=options.mask_value,
         network=lambda images: classifier(images.to(classifier.mean.device)),
     )
+    items = Items(dataset)
+    if options.folded:
+        classifier = _light(classifier, items)
     device = classifier.mean.device
     judges = {name: named_classifier(name).to(device) for name in names}
     judging = chosen(None if options.judges is None else judges, classifier, metrics)
@@ -92,9 +96,16 @@ def plan(options: argparse.Namespace) -> Run:
         options.precision,
     )
     sizes = Sizes(_batch_size(options.batch_size), options.chunk_size, options.threads)
-    items = Items(dataset)
     with layer_proposed(classifier, lambda: _first(items, classifier)):
         return Run(job, items, sizes, options.workers, options.strict)
+
+
+def _light(classifier: Classifier, items: Items) -> Classifier:
+    """Return the folded classifier, which agrees on the first image."""
+    try:
+        return folded(classifier, _first(items, classifier))
+    except ValueError as error:
+        raise ValueError(f"--folded: {error}") from error
 
 
 def _check_truth(options: argparse.Namespace, metrics: tuple[str, ...]) -> None:

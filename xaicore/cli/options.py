@@ -153,6 +153,12 @@ def _evaluate(commands: Any) -> None:
     add("-o", "--out", type=Path, required=True, help="folder of the run; it goes on where it was")
     add("--batch-size", default="auto", help="images at once; auto: what fits (default)")
     add("--chunk-size", type=int, help="images in one file of records")
+    add(
+        "--folded",
+        action="store_true",
+        help="fold batch normalisation into convolutions first: lighter passes, logits that differ "
+        "by rounding; the manifest says so",
+    )
     _device(how)
     add("--threads", type=int, help="threads of torch on the CPU")
     _workers(how)

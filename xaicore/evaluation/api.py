@@ -65,7 +65,8 @@ def evaluate(
     but for what is returned.
 
     Args:
-        classifier: the classifier that is explained, in evaluation mode.
+        classifier: the classifier that is explained, in evaluation mode. One of ``xc.folded``,
+            given to the methods too, makes each pass lighter.
         dataset: yields pixels ``(channels, H, W)`` in ``[0, 1]`` and the true class, -1 or ``None``
             for the predicted one; and, if it wishes, a dictionary of the ``boxes`` ``(n, 4)`` and
             the ``mask`` ``(1, H, W)`` of the image.

@@ -38,6 +38,8 @@ def model(classifier: Classifier) -> dict[str, object]:
     }
     if classifier.activation != "softmax":
         known["activation"] = classifier.activation
+    if classifier.folded:
+        known["folded"] = True
     return known
 
 

@@ -24,7 +24,7 @@ from xaicore.attribution.cuts import differentiating
 from xaicore.attribution.rules import GuidedRule
 from xaicore.classifier import check_name
 from xaicore.training.loop import cross_entropy
-from xaicore.training.normalization import TwiceDifferentiable
+from xaicore.training.twice import TwiceDifferentiable
 
 SMALLEST = 1e-12
 """Norm below which a gradient has no direction."""
@@ -142,6 +142,7 @@ def _both(
     rule.guided = False
     keep = create_graph or None
     (plain,) = torch.autograd.grad(total, images, create_graph=create_graph, retain_graph=keep)
+    images.requires_grad_(False)  # no later pass need come down to them
     return Gradients(logits, plain, guided)
 
 
@@ -150,7 +151,8 @@ class InterpretableGradient:
     r"""The objective :math:`L`, a loss of ``xaicore.training.loop.train``.
 
     Cost: one forward, two backward passes to the inputs, and a backward pass through the second of
-    them to the parameters. With a weight of 0 it is the cross-entropy, to the bit and at its cost.
+    them to the parameters: two and a half to three plain steps. With a weight of 0 it is the
+    cross-entropy, to the bit and at its cost.
 
     Attributes:
         weight: the coefficient :math:`\lambda`.

@@ -2,7 +2,7 @@ r"""Batch normalisation that is cheap to differentiate twice.
 
 PyTorch composes the second derivative of batch normalisation of some twenty passes over the
 features, which is more than a third of a step that differentiates a gradient. Here it takes the
-first derivative's own kernel once more and three multiply-adds.
+first derivative's own kernel once more, its sums another time, and three multiply-adds.
 
 With :math:`\hat x = r\,(x - \mu)`, :math:`r = 1 / \sqrt{\sigma^2 + \epsilon}` over the :math:`m`
 values of a channel, the gradient of :math:`y = \gamma \hat x + \beta` is
@@ -18,30 +18,22 @@ values of a channel, the gradient of :math:`y = \gamma \hat x + \beta` is
     \frac{\partial S}{\partial x} = -\frac{r}{m} \big(\gamma \langle h, \delta_y \rangle\, \hat x
     + \langle G, \hat x \rangle\, \delta_x + \langle \delta_y, \hat x \rangle\, \gamma h\big),
     \qquad h = r P G .
+
+With the mean :math:`\bar\delta_y` of a channel, :math:`\langle h, \delta_y \rangle = r\,
+\big(\langle G, \delta_y - \bar\delta_y \rangle - \tfrac1m \langle G, \hat x \rangle
+\langle \delta_y, \hat x \rangle\big)`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 Gradients = tuple[Tensor, Tensor, Tensor]
-
-
-class TwiceDifferentiable(TorchFunctionMode):
-    """Inside, batch normalisation is recorded so that differentiating it twice is cheap."""
-
-    def __torch_function__(
-        self, function: Callable, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        """Run a function of torch."""
-        return (batch_norm if function is F.batch_norm else function)(*args, **kwargs or {})
 
 
 def batch_norm(
@@ -85,13 +77,16 @@ class _Normalize(Function):
         y, mean, scale = torch.native_batch_norm(
             x, weight, bias, running_mean, running_var, True, momentum, eps
         )
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, weight, mean, scale)
         ctx.eps = eps
         return y
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         (grad,) = gradients
+        if grad is None:
+            return (None,) * 7
         x, weight, mean, scale = ctx.saved_tensors
         found = _Gradient.apply(grad, x, weight, mean, scale, ctx.eps)
         asked = ctx.needs_input_grad[:3]
@@ -108,7 +103,7 @@ class _Gradient(Function):
     ) -> Gradients:
         ctx.set_materialize_grads(False)
         grad_x, grad_weight, grad_bias = _kernel(grad, x, weight, mean, scale, eps)
-        ctx.save_for_backward(grad, x, weight, mean, scale, grad_x, grad_weight)
+        ctx.save_for_backward(grad, x, weight, mean, scale, grad_x, grad_weight, grad_bias)
         ctx.eps = eps
         return grad_x, grad_weight, grad_bias
 
@@ -122,19 +117,27 @@ class _Gradient(Function):
             )
         if above is None:
             return (None,) * 6
-        grad, x, weight, mean, scale, grad_x, along = ctx.saved_tensors
-        h, across, _ = _kernel(above, x, None, mean, scale, ctx.eps)
+        grad, x, weight, mean, scale, grad_x, along, total = ctx.saved_tensors
+        of_grad, across, _ = _kernel(above, x, weight, mean, scale, ctx.eps)
+        share = mean.numel() / x.numel()
+        apart = _product(above, grad, total * share, ctx.eps)
+        of_weight = scale * (apart - share * across * along)
+        rate, gamma = -share * scale, 1 if weight is None else weight
+        of_x = rate * gamma * of_weight * scale
         shape = (1, -1, *(1,) * (x.ndim - 2))
-        channels = [axis for axis in range(x.ndim) if axis != 1]
-        inner = (h * grad).sum(channels)
-        gamma = torch.ones_like(scale) if weight is None else weight
-        rate = -scale * mean.numel() / x.numel()
-        of_x = rate * gamma * inner * scale
         twice = torch.addcmul((-mean * of_x).view(shape), x, of_x.view(shape))
         twice.addcmul_(grad_x, (rate * across).view(shape))
-        twice.addcmul_(h, (rate * along * gamma).view(shape))
-        of_weight = None if weight is None else inner
-        return h * gamma.view(shape), twice, of_weight, None, None, None
+        twice.addcmul_(of_grad, (rate * along).view(shape))
+        return of_grad, twice, None if weight is None else of_weight, None, None, None
+
+
+def _product(one: Tensor, other: Tensor, mean: Tensor, eps: float) -> Tensor:
+    """Return the sum of one times (the other - mean) over each channel: the kernel's, alone."""
+    scale, asked = torch.ones_like(mean), [False, True, False]
+    found: Tensor = torch.ops.aten.native_batch_norm_backward(
+        one, other, None, None, None, mean, scale, True, eps, asked
+    )[1]
+    return found
 
 
 def _kernel(

@@ -70,6 +70,16 @@ def test_a_flat_channel_shapes_no_map_and_nothing_comes_of_nothing() -> None:
     assert not project(torch.zeros_like(features), target, metric, start, rounds=9).any()
 
 
+def test_how_features_lie_in_memory_does_not_matter() -> None:
+    features, target, metric = problem(12, 5)
+    start = torch.ones(3, 12, dtype=torch.float64)
+    lies = features.mT.contiguous().mT  # as a layer with channels last leaves them
+    kept = lies.clone()
+    found = [project(one, target, metric, start, rounds=60) for one in (features, lies)]
+    torch.testing.assert_close(*found)
+    assert torch.equal(lies, kept)
+
+
 def test_a_target_of_the_cone_is_found_and_few_rounds_do_not_lose_the_start() -> None:
     features, _, metric = problem(5, 12)
     weights = torch.rand(3, 5, dtype=torch.float64)

@@ -28,6 +28,11 @@ PATIENCE = 300.0
 """Seconds after which the first process no longer waits for the death of the second."""
 
 
+def doubled() -> Classifier:
+    """The small network in float64."""
+    return small().double()
+
+
 class Dying(nn.Module):
     """A network that kills the second of two processes, once; the first one waits for that, but
     for its first two calls: by them the command asks for the classes and tries the network.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -376,3 +377,36 @@ def test_a_run_in_which_all_first_images_fail_is_not_begun(
     table.to_csv(tmp_path / "labels.csv", index=False)
     assert main(command(gallery, tmp_path / "run", *words)) == 1
     assert "23 of 24 files are missing, the first gone22.png" in capsys.readouterr().out
+
+
+def test_a_folded_network_is_measured_as_before_and_the_manifest_says_so(
+    gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = ["--metrics", "ad,insertion"]
+    plain, light = (command(gallery, tmp_path / name, *metrics) for name in ("plain", "light"))
+    assert main(plain) == main([*light, "--folded"]) == 0
+    manifests = [
+        json.loads((tmp_path / n / "manifest.json").read_text()) for n in ("plain", "light")
+    ]
+    assert [one["model"].get("folded") for one in manifests] == [None, True]
+    assert [one["precision"] for one in manifests] == ["float32"] * 2
+    values = [read_records(tmp_path / name)["value"] for name in ("plain", "light")]
+    pd.testing.assert_series_equal(*values, rtol=1e-4, atol=1e-5)
+    capsys.readouterr()
+    assert main(light) == 2
+    assert "model folded: True there, nothing here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("doubled", "--folded: only float32 is folded, not torch.float64"),
+        ("half_nan", "--folded: the folded network answers otherwise"),
+    ],
+)
+def test_what_cannot_be_folded_is_refused(
+    model: str, words: str, gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command(gallery, tmp_path / "run", model=model), "--folded"]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
