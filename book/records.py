@@ -38,6 +38,7 @@ from studies import (
     removals,
     shape_bias,
     silhouettes,
+    steadiness,
     streams_cifar,
     surprises,
     transfer,
@@ -54,7 +55,7 @@ from studies.benchmark import (
     flower_benchmark,
     photograph_benchmark,
 )
-from studies.boxes import box_records, cropped, drawn_boxes
+from studies.boxes import CROPPED, box_records, cropped, drawn_boxes
 from studies.cifar import cifar10
 from studies.opti_cam import Study
 from studies.subjects import ROOT, Subject, flowers, photographs, say
@@ -70,6 +71,7 @@ STUDIES |= {f"opti_cam.{name}": study for name, study in transformers.STUDIES.it
 STUDIES |= {f"opti_cam.{name}": study for name, study in adversary.STUDIES.items()}
 STUDIES |= {f"opti_cam.{name}": study for name, study in transfer.STUDIES.items()}
 STUDIES |= {f"opti_cam.{name}": study for name, study in cone.STUDIES.items()}
+STUDIES |= {f"opti_cam.{name}": study for name, study in steadiness.STUDIES.items()}
 STUDIES |= {f"background.{name}": study for name, study in removals.STUDIES.items()}
 STUDIES |= {f"ca_stream.{name}": study for name, study in ca_stream.STUDIES.items()}
 FOUND = {f"vebi.{name}": study for name, study in elsewhere.STUDIES.items()}
@@ -182,7 +184,7 @@ def store_study(name: str, study: Study, data: Path | None, most: int) -> None:
 
 def store_drawn_boxes(data: Path, count: int) -> None:
     """Make and store what boxes are worth, drawn right and as released code draws them."""
-    chosen = [cropped(network, data, count) for network in NETWORKS]
+    chosen = [cropped(network, data, count) for network in CROPPED]
     told: dict[str, object] = {"network": "; ".join(subject.network for subject in chosen)}
     told |= {"images": f"{chosen[0].images}, shorter side 224 pixels, cropped"}
 

@@ -14,9 +14,9 @@ from torch.nn.functional import interpolate
 from torch.utils.data import Dataset
 from torchvision.transforms.v2.functional import center_crop
 
-from studies.benchmark import Benchmark
+from studies.benchmark import NETWORKS, Benchmark
 from studies.scoring import batches, saliency
-from studies.subjects import SIDE, Subject, photographs
+from studies.subjects import LITE, SIDE, Subject, photographs
 from xaibook.variants import box_study, sliced_boxes
 from xaicore import attribution as methods
 from xaicore.attribution import Explainer
@@ -55,6 +55,9 @@ DRAWN: dict[str, Callable[..., Tensor]] = {
     "as released": sliced_boxes,
 }
 """How the boxes become masks: rows and columns swapped or not, cut to the picture or not."""
+
+CROPPED = (*NETWORKS, LITE)
+"""The networks that see boxes drawn right and as released."""
 
 STUDIED_PARTS = {"grad-cam": ("B∩S", "S∖B"), "fake-cam": OF_BOXES}
 CAUSES = ("swapped", "not clipped")

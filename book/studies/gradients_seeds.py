@@ -1,6 +1,7 @@
 """The objective from the first step on, weakly, over many networks: what may be said of training.
 
-The strengths are the one that summaries of the paper by others name, and ten times that. Networks
+The strengths are the one that summaries of the paper by others name, there with the
+log-probability in place of the loss as well, and ten times that. Networks
 are of half width and learn for four passes, which leaves them short of what they could reach; of
 every seed they begin alike and meet the same pictures in the same order.
 """
@@ -41,7 +42,7 @@ EXPLAINED = 200
 """Test flowers that are explained."""
 
 OBJECTIVES: dict[str, Variant] = {
-    **{name: VARIANTS[name] for name in ("plain", "loss 0.0075")},
+    **{name: VARIANTS[name] for name in ("plain", "loss 0.0075", "log-probability 0.0075")},
     "loss 0.075": aligned("loss", 0.075),
 }
 METHODS = ("grad-cam", "score-cam")

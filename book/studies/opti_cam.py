@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from studies.scoring import batches, ranked, saliency, scored
+from studies.scoring import ranked, saliency, scored
 from studies.subjects import LITE, Subject
 from xaibook.variants import selectivity
 from xaibook.wide import from_records
@@ -21,14 +21,7 @@ from xaicore.attribution import Explainer
 from xaicore.attribution.opticam import NORMALIZATIONS, OBJECTIVES, PRESETS
 from xaicore.classifier import Classifier
 from xaicore.evaluation.api import evaluate
-from xaicore.metrics import (
-    adcc,
-    aopc,
-    max_sensitivity,
-    randomized,
-    spearman,
-    structural_similarity,
-)
+from xaicore.metrics import randomized, spearman, structural_similarity
 
 Factory = Callable[[Classifier], Explainer]
 
@@ -54,6 +47,9 @@ LAYERS = {
     "SmallResNet": ("stem", "stages.0", "stages.1", "stages.2"),
     "ResNet": ("layer1", "layer2", "layer3", "layer4"),
 }
+FIRST = {"ResNet": ("relu",)}
+"""Layers before those: they have no weights of their own that could be drawn anew."""
+
 CHEAP = {name: RIVALS[name] for name in ("grad-cam", "grad-cam++", "opti-cam")}
 """Without Score-CAM, where it would have to explain everything several times."""
 
@@ -128,13 +124,18 @@ def objectives(
         yield scored(subject, kept, explain.saliency, variant=variant)
 
 
-def iterations(subject: Subject) -> Iterator[pd.DataFrame]:
-    """Fewer and more steps than the paper's hundred, the fast preset, and two other methods."""
-    for steps in ITERATIONS:
+def steps_taken(subject: Subject, counts: Sequence[int] = ITERATIONS) -> Iterator[pd.DataFrame]:
+    """Fewer and more steps than the paper's hundred."""
+    for steps in counts:
         explain = methods.OptiCAM(subject.classifier, iterations=steps)
         label = "opti-cam" if steps == 100 else f"opti-cam {steps}"
         kept = subject.maps(label, explain, "{}")
         yield scored(subject, kept, method="opti-cam", variant=str(steps))
+
+
+def iterations(subject: Subject) -> Iterator[pd.DataFrame]:
+    """Fewer and more steps than the paper's hundred, the fast preset, and two other methods."""
+    yield from steps_taken(subject)
     kept = explained(subject, "opti-cam", QUICK["opti-cam"](subject.classifier))
     yield scored(subject, kept, method="opti-cam", variant="fast")
     for method in ("grad-cam", "score-cam"):
@@ -144,7 +145,8 @@ def iterations(subject: Subject) -> Iterator[pd.DataFrame]:
 
 def layers(subject: Subject, rivals: Mapping[str, Factory] = CHEAP) -> Iterator[pd.DataFrame]:
     """Feature maps of earlier layers."""
-    for name in LAYERS[type(subject.classifier.net).__name__]:
+    kind = type(subject.classifier.net).__name__
+    for name in (*FIRST.get(kind, ()), *LAYERS[kind]):
         classifier = _at(subject.classifier, name)
         for method, make in rivals.items():
             kept = explained(subject, f"{method} {name}", make(classifier))
@@ -175,13 +177,15 @@ def selectivities(subject: Subject) -> Iterator[pd.DataFrame]:
 def unnormalised(
     subject: Subject, rivals: Mapping[str, Factory] = RIVALS
 ) -> Iterator[pd.DataFrame]:
-    """The network fed with pixels that are not brought to the mean and deviation it learnt from."""
+    """The network fed with pixels as they are, and with the mean and deviation it learnt from."""
     network = subject.classifier
     raw = Classifier(network.net, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), network.layer)
-    fed = replace(subject, classifier=raw)
-    for method, make in {"fake-cam": methods.FakeCAM, **rivals}.items():
-        kept = explained(fed, f"{method} unnormalised", make(raw))
-        yield scored(fed, kept, variant="unnormalised", method=method)
+    fed = {"unnormalised": replace(subject, classifier=raw), "normalised": subject}
+    makers = {"fake-cam": methods.FakeCAM, **rivals}
+    for (method, make), (variant, shown) in product(makers.items(), fed.items()):
+        label = method if variant == "normalised" else f"{method} {variant}"
+        kept = explained(shown, label, make(shown.classifier))
+        yield scored(shown, kept, variant=variant, method=method)
 
 
 def sanity(subject: Subject) -> Iterator[pd.DataFrame]:
@@ -204,25 +208,6 @@ def sanity(subject: Subject) -> Iterator[pd.DataFrame]:
                     "image": range(len(subject)),
                     "spearman": spearman(first, then),
                     "ssim": structural_similarity(first, then),
-                }
-            )
-
-
-def robustness(subject: Subject) -> Iterator[pd.DataFrame]:
-    """AOPC, Max-Sensitivity and ADCC."""
-    for method, make in RIVALS.items():
-        explain = make(subject.classifier)
-        kept = subject.maps(method, explain, "{}")["maps"]
-        for part, images, targets in batches(subject):
-            maps = saliency(kept[part], images.shape[-2:])
-            yield pd.DataFrame(
-                {
-                    "network": subject.name,
-                    "method": method,
-                    "image": range(part.start, part.stop),
-                    "AOPC": aopc(subject.classifier, images, maps, targets),
-                    "MS": max_sensitivity(explain, images, targets),
-                    "ADCC": adcc(explain, images, targets, maps).adcc,
                 }
             )
 
@@ -277,17 +262,17 @@ STUDIES = {
     ),
     "objectives": Study(objectives, 300, {}),
     "iterations": Study(iterations, 300, {}),
+    "photographs-iterations": Study(partial(steps_taken, counts=(50, 100)), 0, {"resnet18": 64}),
     "layers": Study(layers, 300, {}),
     "classes": Study(classes, 300, {}),
     "selectivity": Study(selectivities, 300, {"resnet18": 100}),
     "unnormalised": Study(unnormalised, 300, {}),
     "sanity": Study(sanity, 100, {}),
-    "robustness": Study(robustness, 100, {}),
     "rectifier": Study(rectifier, 300, {"resnet18": 300, "squeezenet1_0": 300}),
     "photographs-objectives": Study(
-        partial(objectives, pairs=DECISIVE, preset="fast"), 0, {"resnet18": 100}
+        partial(objectives, pairs=DECISIVE, preset="fast"), 0, {"resnet18": 200}
     ),
-    "photographs-layers": Study(partial(layers, rivals=QUICK), 0, {"resnet18": 100}),
+    "photographs-layers": Study(partial(layers, rivals=QUICK), 0, {"resnet18": 64}),
     "photographs-classes": Study(partial(classes, rivals=QUICK), 0, {"resnet18": 100}),
     "photographs-unnormalised": Study(partial(unnormalised, rivals=QUICK), 0, {"resnet18": 100}),
 }

@@ -532,6 +532,37 @@ def sources(claims: Sequence[Claim], scales: Mapping[str, Scale]) -> dict[str, d
     return {name: stored(name)[1] for name in dict.fromkeys(names) if records(name) is not None}
 
 
+@cache
+def minutes(name: str) -> float:
+    """Return how long records took: the run that stored them, or if longer the sum over their maps.
+
+    Maps that are kept from a run that was stopped are not made again, and keep their times.
+    """
+    table, source = stored(name)
+    of_map = table.columns.intersection(["network", "method", "image", "seconds"])
+    maps = table[of_map].drop_duplicates().get("seconds", pd.Series(dtype=float)).sum()
+    return max(float(maps), float(source.get("seconds", 0))) / 60
+
+
+def undecided(judged: Judged) -> pd.DataFrame:
+    """Return what more images would decide, and how long they would take.
+
+    Returns:
+        One row per claim and scale: ``claim``, ``scale``, ``n``, how many are ``needed``, and the
+        ``minutes`` of so many, if all that the records hold is measured of each as before.
+    """
+    evidence = judged.evidence
+    few = evidence["needed"].lt(verdicts.COUNTLESS) & evidence["needed_unit"].eq("image")
+    rows = []
+    for (id, place), found in evidence[few].groupby(["claim", "scale"], sort=False):
+        claim, scale = judged.claims[str(id)], judged.scales[str(place)]
+        n, needed = int(found["n"].max()), int(found["needed"].max())
+        spent = sum(_spent(name, scale) for name in _held(claim, scale))
+        row = {"claim": claim.id, "scale": scale.label, "n": n, "needed": needed}
+        rows.append(row | {"minutes": spent * needed / n})
+    return pd.DataFrame(rows, columns=["claim", "scale", "n", "needed", "minutes"])
+
+
 def _test(id: str, entry: Mapping[str, Any]) -> Test:
     known = ("above", "below", "near", "not_below")
     relations = [key for key in known if key in entry]
@@ -564,6 +595,23 @@ def _first(patterns: Sequence[str], network: str, read: Read) -> pd.DataFrame:
         if table is not None and len(table):
             return table
     return pd.DataFrame()
+
+
+def _held(claim: Claim, scale: Scale) -> list[str]:
+    """The names of the records that hold what a claim looks at, at a scale."""
+    found = []
+    for patterns, network in product(claim.patterns().values(), scale.networks):
+        names = (pattern.format(network=network) for pattern in patterns)
+        found += [name for name in names if len(_first([name], network, records))][:1]
+    return [*dict.fromkeys(found)]
+
+
+def _spent(name: str, scale: Scale) -> float:
+    """The minutes of records, in the share that the networks of a scale have in their rows."""
+    table = records(name)
+    if table is None or "network" not in table:
+        return minutes(name)
+    return minutes(name) * float(table["network"].isin(scale.networks).mean())
 
 
 def _compared(

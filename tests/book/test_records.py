@@ -11,8 +11,8 @@ import torch
 
 import records
 import xaicore as xc
-from studies import benchmark, subjects, transfer, transformers
-from studies.boxes import Cropped, in_crop
+from studies import benchmark, gradients_seeds, steadiness, subjects, transfer, transformers
+from studies.boxes import CROPPED, Cropped, in_crop
 from xaibook.chapter import RECORDS, stored
 from xaibook.photographs import PHOTOGRAPHS
 from xaibook.travel import NOBODY
@@ -79,7 +79,8 @@ def test_stored_boxes_are_whole_and_drawn_from_the_same_corners():
     assert lone.groupby(["network", "boxes", "part"])["image"].nunique().eq(300).all()
     np.testing.assert_allclose(lone["EP"], lone["area"], atol=1e-4)  # of a map that is the same
     areas = lone[lone["part"] == "B"].pivot(index="image", columns=["network", "boxes"])["area"]
-    for network in records.NETWORKS:
+    assert {*lone["network"]} == {*CROPPED}
+    for network in CROPPED:
         same = areas[network]
         np.testing.assert_allclose(same["right"], same["swapped"], atol=1e-6)
         np.testing.assert_allclose(same["not clipped"], same["as released"], atol=1e-6)
@@ -96,6 +97,40 @@ def test_the_records_of_a_transformer_are_whole():
     assert table[["p", "o", "OM", "LE", "F1", "SP", "EP", "SM"]].notna().all(axis=None)
     assert table.groupby("image")["p"].nunique().eq(1).all()
     assert {"settings", "precision", "images", "commit"} <= set(source)
+
+
+@pytest.mark.parametrize(
+    ("name", "variants"), [("objectives", 6), ("iterations", 2), ("unnormalised", 2)]
+)
+def test_options_are_compared_on_the_same_photographs(name, variants):
+    table, source = stored(f"opti_cam.photographs-{name}")
+    study = records.STUDIES[f"opti_cam.photographs-{name}"]
+    (count,) = study.photographs.values()
+    of_each = table.groupby([c for c in ("method", "variant") if c in table])["image"]
+    assert of_each.nunique().eq(count).all()
+    assert of_each.size().eq(count).all()
+    assert table["variant"].nunique() == variants
+    assert table[["p", "o"]].notna().all(axis=None)
+    if name != "unnormalised":
+        assert table.groupby("image")["p"].agg(np.ptp).max() < 2e-6
+    assert {"network", "images", "commit", "seconds"} <= set(source)
+
+
+def test_robustness_is_measured_on_as_many_photographs_as_is_said():
+    table, source = stored("opti_cam.photographs-robustness")
+    for name, count in steadiness.PHOTOGRAPHED.items():
+        measured = table.dropna(subset=name).groupby("method")["image"]
+        assert measured.nunique().eq(count).all()
+        assert measured.max().eq(count - 1).all()
+    assert source["measured on"] == steadiness.PHOTOGRAPHED
+
+
+def test_every_objective_taught_every_seed():
+    table, _ = stored("gradients.seeds")
+    assert {*table["variant"]} == {*gradients_seeds.OBJECTIVES}
+    counts = table.groupby(["variant", "network", "method"])["image"].nunique()
+    assert counts.eq(gradients_seeds.EXPLAINED).all()
+    assert table["network"].nunique() == len(gradients_seeds.SEEDS)
 
 
 def test_networks_are_compared_on_the_same_photographs():

@@ -40,8 +40,12 @@ def test_every_seed_learns_with_every_objective(monkeypatch):
 
 
 def test_the_pages_strengths_are_those_that_are_trained():
-    losses = {name: variant.loss for name, variant in gradients_seeds.OBJECTIVES.items()}
-    assert [loss.weight for name, loss in losses.items() if name != "plain"] == [0.0075, 0.075]
+    losses = [v.loss for name, v in gradients_seeds.OBJECTIVES.items() if name != "plain"]
+    assert [(loss.target, loss.weight) for loss in losses] == [
+        ("loss", 0.0075),
+        ("log-probability", 0.0075),
+        ("loss", 0.075),
+    ]
 
 
 @pytest.fixture

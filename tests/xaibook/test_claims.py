@@ -316,6 +316,22 @@ class TestData:
         assert not before["claim"].duplicated().any()
         assert before["why"].str.len().min() > 5
 
+    def test_the_time_of_records_counts_a_map_once(self):
+        """Ten powers of one map take the time of one; a run without maps takes its own."""
+        powers = claims.records("opti_cam.selectivity")
+        once = powers[powers["variant"] == 1]["seconds"].sum() / 60
+        assert claims.minutes("opti_cam.selectivity") == pytest.approx(once)
+        assert claims.minutes("benchmark.drawn-boxes") > 1
+
+    def test_what_is_undecided_says_what_would_decide_it(self):
+        judged = claims.judge()
+        left = claims.undecided(judged)
+        assert (left["needed"] > left["n"]).all()
+        assert left["minutes"].gt(0).all()
+        assert not left.duplicated(["claim", "scale"]).any()
+        open_at = {(i, SCALES[p].label) for i, at in judged.at.items() for p in at}
+        assert {*zip(left["claim"], left["scale"], strict=True)} <= open_at
+
     def test_identifiers_are_unique_and_expected_verdicts_are_verdicts(self):
         assert len({claim.id for claim in LISTED}) == len(LISTED)
         assert {claim.expected for claim in LISTED} <= set(verdicts.VERDICTS)
