@@ -262,7 +262,7 @@ STUDIES = {
     ),
     "objectives": Study(objectives, 300, {}),
     "iterations": Study(iterations, 300, {}),
-    "photographs-iterations": Study(partial(steps_taken, counts=(50, 100)), 0, {"resnet18": 64}),
+    "photographs-iterations": Study(partial(steps_taken, counts=(50, 100)), 0, {"resnet18": 300}),
     "layers": Study(layers, 300, {}),
     "classes": Study(classes, 300, {}),
     "selectivity": Study(selectivities, 300, {"resnet18": 100}),
@@ -270,9 +270,9 @@ STUDIES = {
     "sanity": Study(sanity, 100, {}),
     "rectifier": Study(rectifier, 300, {"resnet18": 300, "squeezenet1_0": 300}),
     "photographs-objectives": Study(
-        partial(objectives, pairs=DECISIVE, preset="fast"), 0, {"resnet18": 200}
+        partial(objectives, pairs=DECISIVE, preset="fast"), 0, {"resnet18": 300}
     ),
     "photographs-layers": Study(partial(layers, rivals=QUICK), 0, {"resnet18": 64}),
     "photographs-classes": Study(partial(classes, rivals=QUICK), 0, {"resnet18": 100}),
-    "photographs-unnormalised": Study(partial(unnormalised, rivals=QUICK), 0, {"resnet18": 100}),
+    "photographs-unnormalised": Study(partial(unnormalised, rivals=QUICK), 0, {"resnet18": 300}),
 }
